@@ -1,0 +1,1 @@
+"""Forecasting irregular time series with learned continuous-time dynamics."""

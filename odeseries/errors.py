@@ -1,0 +1,25 @@
+"""The exceptions and warnings of the package; every one carries its reason."""
+
+from __future__ import annotations
+
+__all__ = ["ConvergenceWarning", "DataError", "OdeSeriesError", "PluginError", "SolverError"]
+
+
+class OdeSeriesError(Exception):
+    """Root of all errors that the package raises on purpose."""
+
+
+class DataError(OdeSeriesError, ValueError):
+    """The data can't be used: what is wrong, in which series and column, where, what to do."""
+
+
+class SolverError(OdeSeriesError, RuntimeError):
+    """An integration failed: the cause, the rows, the time reached and what to try."""
+
+
+class PluginError(OdeSeriesError, LookupError):
+    """A plugin is unknown, broken or ambiguous."""
+
+
+class ConvergenceWarning(UserWarning):
+    """A fit ended in a state that deserves a look."""

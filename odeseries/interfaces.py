@@ -1,0 +1,205 @@
+"""What a plugin implements: a dynamics, a solver, and what a solver returns."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Dynamics", "Solution", "SolveOptions", "Solver", "SolverStats", "VectorField"]
+
+VectorField = Callable[[Tensor, Tensor], Tensor]
+"""``field(t, state)``: ``t`` broadcasts against ``state[..., :1]``; returns d state / dt."""
+
+
+class Dynamics(nn.Module, ABC):
+    """A learned vector field ``d state / dt = forward(t, state, inputs)``.
+
+    A subclass takes the dimension of the vector that it moves as its first argument and its
+    hyperparameters as keywords. Capabilities are stated on the class.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the latent or observed vector.
+
+    Attributes
+    ----------
+    order : int
+        Order of the differential equation.
+    autonomous : bool
+        Whether the field ignores ``t``.
+    closed_form : bool
+        Whether ``flow`` gives the exact solution; solvers then do not step.
+    noise_type : str or None
+        Kind of the diffusion of a stochastic dynamics; None for an ordinary one.
+    """
+
+    order: ClassVar[int] = 1
+    autonomous: ClassVar[bool] = True
+    closed_form: ClassVar[bool] = False
+    noise_type: ClassVar[str | None] = None
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.dim = dim
+
+    @property
+    def state_dim(self) -> int:
+        """Dimension of the state that is integrated."""
+        return self.dim
+
+    def lift(self, z: Tensor) -> Tensor:
+        """From the vector ``[..., dim]`` to the initial state ``[..., state_dim]``."""
+        return z
+
+    def read(self, state: Tensor) -> Tensor:
+        """From the state ``[..., state_dim]`` back to the vector ``[..., dim]``."""
+        return state[..., : self.dim]
+
+    @abstractmethod
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Derivative of the state.
+
+        Parameters
+        ----------
+        t : Tensor, broadcastable to ``state[..., :1]``
+            Time.
+        state : Tensor of shape (..., state_dim)
+            State.
+        inputs : Tensor of shape (..., n_inputs), optional
+            Known inputs at ``t``.
+
+        Returns
+        -------
+        Tensor of shape (..., state_dim)
+        """
+
+    def flow(self, state: Tensor, t0: Tensor, t1: Tensor) -> Tensor:
+        """Exact state at ``t1`` of the solution through ``state`` at ``t0``.
+
+        Parameters
+        ----------
+        state : Tensor of shape (..., state_dim)
+            State at ``t0``.
+        t0, t1 : Tensor, broadcastable to ``state[..., :1]``
+            Times; ``t1`` may lie before ``t0``.
+
+        Returns
+        -------
+        Tensor of shape (..., state_dim)
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no closed form: integrate it")
+
+    def start_at(self, frequencies: Tensor) -> None:
+        """Initialise from angular frequencies found in the data; ignored unless overridden.
+
+        Parameters
+        ----------
+        frequencies : Tensor of shape (n,)
+            Angular frequencies, strongest first, in radians per unit of model time.
+        """
+        del frequencies
+
+
+@dataclass(frozen=True)
+class SolveOptions:
+    """What every solver is told beside the problem.
+
+    Attributes
+    ----------
+    step : float or None
+        Length of a fixed step, in the unit of ``times``.
+    n_steps : int or None
+        Number of fixed steps over each row's own span; exclusive with ``step``.
+    rtol, atol : float
+        Tolerances of adaptive methods.
+    max_steps : int
+        Most steps of one row.
+    """
+
+    step: float | None = None
+    n_steps: int | None = None
+    rtol: float = 1e-3
+    atol: float = 1e-4
+    max_steps: int = 10_000
+
+
+@dataclass(frozen=True)
+class SolverStats:
+    """Work done for each row, shape (batch,): field evaluations and steps."""
+
+    nfe: Tensor
+    accepted: Tensor
+    rejected: Tensor
+
+
+@dataclass(frozen=True)
+class Solution:
+    """States at the times asked for.
+
+    Attributes
+    ----------
+    ys : Tensor of shape (batch, n_times, ..., state_dim)
+        States; ``ys[:, 0]`` is the initial one.
+    stats : SolverStats
+        Work per row.
+    status : Tensor of int64, shape (batch,)
+        0 where the row was solved, otherwise one of the codes of ``Solver``.
+    """
+
+    ys: Tensor
+    stats: SolverStats
+    status: Tensor
+
+
+class Solver(ABC):
+    """A method of integration; capabilities are stated on the class.
+
+    Attributes
+    ----------
+    order : int
+        Order of convergence.
+    adaptive : bool
+        Whether the method chooses its own steps from the tolerances.
+    """
+
+    order: ClassVar[int]
+    adaptive: ClassVar[bool]
+
+    OK: ClassVar[int] = 0
+    NON_FINITE: ClassVar[int] = 1
+    STEP_BUDGET: ClassVar[int] = 2
+    STEP_UNDERFLOW: ClassVar[int] = 3
+
+    @abstractmethod
+    def integrate(
+        self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
+    ) -> Solution:
+        """Integrate every row over its own times.
+
+        Parameters
+        ----------
+        field : callable
+            ``field(t, state)``, ``t`` of shape (batch, 1, ...) broadcasting against the state.
+        y0 : Tensor of shape (batch, ..., state_dim)
+            States at ``times[:, 0]``.
+        times : Tensor of shape (batch, n_times)
+            Monotone per row, in either direction; repeats are allowed.
+        options : SolveOptions
+            Steps and tolerances.
+
+        Returns
+        -------
+        Solution
+        """
+
+
+def no_work(batch: int, device: torch.device) -> SolverStats:
+    """Statistics of a solution in closed form: nothing was evaluated."""
+    zero = torch.zeros(batch, dtype=torch.int64, device=device)
+    return SolverStats(zero, zero.clone(), zero.clone())

@@ -1,0 +1,101 @@
+"""The one data structure inside: a ragged panel of irregular, partly observed series."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Float64", "Int64", "Panel"]
+
+Float64 = npt.NDArray[np.float64]
+Int64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class Panel:
+    """Series of different lengths, stored one after another.
+
+    Rows are ordered by series and time; a row in which nothing was observed is not stored.
+
+    Attributes
+    ----------
+    ids : tuple of hashable, length n_series
+        Labels of the series.
+    channels : tuple of hashable, length n_channels
+        Labels of the channels.
+    offsets : ndarray of int64, shape (n_series + 1,)
+        The rows of series ``i`` are ``offsets[i]:offsets[i + 1]``.
+    origins : ndarray of float64, shape (n_series,)
+        First stamp of each series, relative to the clock's reference, in clock units
+        (seconds for dates).
+    times : ndarray of float64, shape (n_rows,)
+        Stamps relative to the origin of their series, in clock units; never decreasing.
+    values : ndarray of float64, shape (n_rows, n_channels)
+        NaN is "not observed".
+    """
+
+    ids: tuple[Hashable, ...]
+    channels: tuple[Hashable, ...]
+    offsets: Int64
+    origins: Float64
+    times: Float64
+    values: Float64
+
+    def __len__(self) -> int:
+        """Number of series."""
+        return len(self.ids)
+
+    @property
+    def n_rows(self) -> int:
+        """Number of stored rows over all series."""
+        return len(self.times)
+
+    def rows(self, i: int) -> slice:
+        """The rows of series ``i``."""
+        return slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+
+    def series(self, i: int) -> tuple[Float64, Float64]:
+        """Times of shape (rows,) and values of shape (rows, channels) of series ``i``."""
+        rows = self.rows(i)
+        return self.times[rows], self.values[rows]
+
+    def __iter__(self) -> Iterator[tuple[Float64, Float64]]:
+        """Times and values of one series after another."""
+        return (self.series(i) for i in range(len(self)))
+
+    def spans(self) -> Float64:
+        """Time from the first to the last row of each series, shape (n_series,)."""
+        last = np.array([t[-1] if len(t) else 0.0 for t, _ in self], dtype=np.float64)
+        return last
+
+    def select(self, chosen: Sequence[int] | Int64) -> Panel:
+        """The panel of some series, in the order given."""
+        chosen = np.asarray(chosen, dtype=np.int64)
+        lengths = np.diff(self.offsets)[chosen]
+        rows = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen]
+        flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
+        return Panel(
+            ids=tuple(self.ids[i] for i in chosen),
+            channels=self.channels,
+            offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            origins=self.origins[chosen],
+            times=self.times[flat],
+            values=self.values[flat],
+        )
+
+    def before(self, limits: Float64) -> Panel:
+        """The rows whose time is at most ``limits[i]`` in series ``i``; series stay."""
+        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        keep = self.times <= limits[owner]
+        counts = np.bincount(owner[keep], minlength=len(self))
+        return Panel(
+            ids=self.ids,
+            channels=self.channels,
+            offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
+            origins=self.origins,
+            times=self.times[keep],
+            values=self.values[keep],
+        )
