@@ -1,0 +1,107 @@
+"""One stamp or a list of stamps, as a person types them, made into an index."""
+
+from __future__ import annotations
+
+import datetime as dt
+import numbers
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from odeseries.errors import DataError
+from odeseries.frames.schema import Schema
+
+__all__ = ["as_index", "empty_index"]
+
+
+def as_index(X: object, schema: Schema) -> pd.Index:
+    """Index of one stamp, or of a list or one-dimensional array of stamps.
+
+    Parameters
+    ----------
+    X : stamp or iterable of stamps
+        Dates, their strings, time differences or numbers; all of one kind.
+    schema : Schema
+        What was fitted: strings are read as its kind of time, dates in its zone.
+
+    Returns
+    -------
+    Index
+        With the fitted name of the times.
+
+    Raises
+    ------
+    DataError
+        If a string is no such time, or the kinds are mixed.
+    """
+    stamps = [_parse(stamp, schema) for stamp in _listed(X)]
+    if not stamps:
+        return empty_index(schema)
+    if all(isinstance(stamp, (dt.datetime, np.datetime64)) for stamp in stamps):
+        index: pd.Index = _dates([pd.Timestamp(stamp) for stamp in stamps])
+    elif all(isinstance(stamp, (dt.timedelta, np.timedelta64)) for stamp in stamps):
+        index = _differences([pd.Timedelta(stamp) for stamp in stamps])
+    elif all(_is_number(stamp) for stamp in stamps):
+        index = pd.Index(np.array(stamps))
+    else:
+        index = pd.Index(stamps, dtype=object)
+    return index.rename(schema.time_name)
+
+
+def empty_index(schema: Schema) -> pd.Index:
+    """Index without a stamp, of the fitted kind, unit, zone and name."""
+    clock = schema.clock
+    if clock.kind == "number":
+        return pd.Index([], dtype=np.asarray(clock.reference).dtype, name=schema.time_name)
+    if clock.kind == "timedelta":
+        return pd.TimedeltaIndex(np.zeros(0, f"timedelta64[{clock.unit}]"), name=schema.time_name)
+    dates = pd.DatetimeIndex(np.zeros(0, f"datetime64[{clock.unit}]"), name=schema.time_name)
+    return dates if schema.tz is None else dates.tz_localize("UTC").tz_convert(schema.tz)
+
+
+def _listed(X: object) -> list[Any]:
+    if isinstance(X, np.ndarray):
+        if X.ndim > 1:
+            raise DataError(f"The times asked for are an array of shape {X.shape}; flatten it.")
+        return list(np.atleast_1d(X))
+    if isinstance(X, Iterable) and not isinstance(X, str):
+        return list(X)
+    return [X]
+
+
+def _is_number(stamp: object) -> bool:
+    return isinstance(stamp, numbers.Real) and not isinstance(stamp, bool)
+
+
+def _parse(stamp: object, schema: Schema) -> object:
+    if not isinstance(stamp, str):
+        return stamp
+    try:
+        if schema.clock.kind == "timedelta":
+            return pd.Timedelta(stamp)
+        if schema.clock.kind == "datetime":
+            date = pd.Timestamp(stamp)
+            return date if date.tz or schema.tz is None else date.tz_localize(schema.tz)
+    except ValueError as error:
+        raise DataError(
+            f"The time {stamp!r} can't be read: {error}. Give a date such as '2024-01-31 12:00', "
+            "or pd.Timedelta('730D') for an offset from the end of the history."
+        ) from error
+    raise DataError(f"The time {stamp!r} is a string, but the model was fitted on numbers.")
+
+
+def _dates(stamps: list[pd.Timestamp]) -> pd.DatetimeIndex:
+    zones = {stamp.tz is not None for stamp in stamps if not pd.isna(stamp)}
+    if len(zones) > 1:
+        raise DataError("Some of the times asked for have a time zone and others have none.")
+    index = pd.DatetimeIndex(np.array([stamp.to_datetime64() for stamp in stamps]))
+    if zones != {True}:
+        return index
+    zone = next(stamp.tz for stamp in stamps if not pd.isna(stamp))
+    return index.tz_localize("UTC").tz_convert(zone)
+
+
+def _differences(stamps: list[pd.Timedelta]) -> pd.TimedeltaIndex:
+    return pd.TimedeltaIndex(np.array([stamp.to_timedelta64() for stamp in stamps]))

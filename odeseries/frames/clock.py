@@ -1,0 +1,181 @@
+"""Differences of exact time stamps, in float64."""
+
+from __future__ import annotations
+
+import datetime as dt
+import math
+import numbers
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from odeseries.errors import DataError
+from odeseries.frames.stamps import KIND_NAMES, PER_SECOND, Kind, Stamps, Unit, finer_units
+from odeseries.panel import Float64, Int64
+
+__all__ = ["Clock"]
+
+_NANOS = 10**9
+
+
+@dataclass(frozen=True)
+class Clock:
+    """How stamps become numbers: differences are taken in int64, floats come after.
+
+    A time of a panel is relative to the origin of its series, and an origin to the reference.
+    Origins are float64; they are rounded to what float64 resolves at their distance (a
+    nanosecond up to 48 days, then a microsecond up to 136 years), and the times are relative
+    to the rounded origin, so that no stamp loses anything to the rounding.
+
+    Attributes
+    ----------
+    kind : {"datetime", "timedelta", "number"}
+        What the stamps are.
+    reference : int or float
+        Exact zero of the clock: a count of ``unit`` (since 1970 in UTC for dates), or a number.
+    unit : {"s", "ms", "us", "ns"} or None
+        Unit of the reference; None for numbers. Times and origins are in seconds for dates and
+        time differences, and in the numbers' own unit otherwise.
+    """
+
+    kind: Kind
+    reference: int | float
+    unit: Unit | None
+
+    def duration(self, value: object, name: str = "horizon") -> float:
+        """Length of time in clock units.
+
+        Parameters
+        ----------
+        value : str, timedelta or number
+            ``"730D"``, a ``Timedelta``, ``timedelta`` or ``timedelta64`` for dates and time
+            differences; an int or a float for numbers.
+        name : str
+            Name of the parameter, for the message.
+
+        Returns
+        -------
+        float
+            Seconds, or the number itself; positive and finite.
+
+        Raises
+        ------
+        DataError
+            If the value is of the other kind, or not positive and finite.
+        """
+        length = _as_number(value) if self.kind == "number" else _as_seconds(value)
+        if length is None:
+            wanted = "a number" if self.kind == "number" else 'a length of time such as "730D"'
+            raise DataError(
+                f"{name}={value!r} is not understood: the time stamps are "
+                f"{KIND_NAMES[self.kind]}, so give {wanted}."
+            )
+        if not (0 < length < math.inf):
+            raise DataError(f"{name}={value!r} must be positive and finite.")
+        return length
+
+    def origins(self, first: Stamps) -> Float64:
+        """Origins of series that begin at the given stamps, shape (n,), in clock units."""
+        if self.kind == "number":
+            return (first.ticks - self.reference).astype(np.float64)
+        whole, nanos = self._since_reference(first)
+        nanos -= nanos % _grain(whole)
+        return np.asarray(whole + nanos / _NANOS, dtype=np.float64)
+
+    def times(self, stamps: Stamps, origins: Float64) -> Float64:
+        """Time of each stamp relative to its own origin.
+
+        Parameters
+        ----------
+        stamps : Stamps, length n
+            Stamps in any unit.
+        origins : ndarray of float64, shape (n,)
+            Origin of the series of each stamp.
+
+        Returns
+        -------
+        ndarray of float64, shape (n,)
+            In clock units.
+        """
+        if self.kind == "number":
+            return self._number_times(stamps.ticks, origins)
+        whole, nanos = self._since_reference(stamps)
+        origin_whole, origin_nanos = _recover(origins)
+        carry, nanos = np.divmod(nanos - origin_nanos, _NANOS)
+        return np.asarray((whole - origin_whole + carry) + nanos / _NANOS, dtype=np.float64)
+
+    def dates(self, origins: Float64, times: Float64) -> pd.DatetimeIndex:
+        """Dates in UTC, without zone, of times relative to origins; finer than ``unit`` if needed.
+
+        Parameters
+        ----------
+        origins, times : ndarray of float64, shape (n,)
+            As in a panel.
+
+        Returns
+        -------
+        DatetimeIndex of length n
+        """
+        reference = _split(np.array([self.reference], dtype=np.int64), self.unit)
+        parts = [reference, _recover(origins), _recover(times)]
+        carry, nanos = np.divmod(sum(part[1] for part in parts), _NANOS)
+        whole = sum(part[0] for part in parts) + carry
+        unit = next(
+            u for u in finer_units(self.unit) if not np.any(nanos % (_NANOS // PER_SECOND[u]))
+        )
+        ticks = whole * PER_SECOND[unit] + nanos // (_NANOS // PER_SECOND[unit])
+        return pd.DatetimeIndex(ticks.astype(f"datetime64[{unit}]"))
+
+    def _since_reference(self, stamps: Stamps) -> tuple[Int64, Int64]:
+        whole, nanos = _split(stamps.ticks, stamps.unit)
+        zero, zero_nanos = _split(np.array([self.reference], dtype=np.int64), self.unit)
+        carry, nanos = np.divmod(nanos - zero_nanos, _NANOS)
+        return whole - zero + carry, nanos
+
+    def _number_times(self, ticks: Int64 | Float64, origins: Float64) -> Float64:
+        integers = ticks.dtype == np.int64 and isinstance(self.reference, int)
+        if integers and np.array_equal(origins, np.rint(origins)):
+            return (ticks - self.reference - origins.astype(np.int64)).astype(np.float64)
+        return np.asarray(ticks - (self.reference + origins), dtype=np.float64)
+
+
+def _as_number(value: object) -> float | None:
+    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
+        return float(value)
+    return None
+
+
+def _as_seconds(value: object) -> float | None:
+    if isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdigit():
+        return None  # pandas takes a bare number in a string for nanoseconds
+    if not isinstance(value, (str, dt.timedelta, np.timedelta64)):
+        return None
+    try:
+        length = pd.Timedelta(value)
+    except ValueError:
+        return None
+    if pd.isna(length):
+        return None
+    return float(length.to_timedelta64() / np.timedelta64(1, "s"))
+
+
+def _split(ticks: Int64 | Float64, unit: Unit | None) -> tuple[Int64, Int64]:
+    """Whole seconds and nanoseconds below a second, both exact."""
+    assert unit is not None, "numbers have no unit"
+    whole, part = np.divmod(ticks.astype(np.int64, copy=False), PER_SECOND[unit])
+    return whole, part * (_NANOS // PER_SECOND[unit])
+
+
+def _recover(seconds: Float64) -> tuple[Int64, Int64]:
+    """Whole seconds and nanoseconds of a float that was rounded to its grain."""
+    whole = np.floor(seconds).astype(np.int64)
+    grain = _grain(whole)
+    nanos = np.rint((seconds - whole) * (_NANOS / grain)).astype(np.int64) * grain
+    return whole, nanos
+
+
+def _grain(whole: Int64) -> Int64:
+    """Nanoseconds that float64 tells apart at a distance of so many seconds."""
+    size = np.abs(whole)
+    return np.select([size < 2**22, size < 2**32, size < 2**42], [1, 10**3, 10**6], _NANOS)

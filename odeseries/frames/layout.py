@@ -1,0 +1,207 @@
+"""Which part of a pandas object is the time, which the series and which the values."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from odeseries.errors import DataError
+from odeseries.frames.schema import Form
+from odeseries.panel import Int64
+
+__all__ = [
+    "ANONYMOUS",
+    "Form",
+    "Schema",
+    "Table",
+    "check_stamps",
+    "lay_out",
+    "listed",
+    "number_ids",
+]
+
+ANONYMOUS = None
+"""Id of a series that was given without one; a missing id is refused, so no other has it."""
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """A pandas object taken apart; the rows are still the caller's, in the caller's order.
+
+    Attributes
+    ----------
+    form : {"series", "wide", "multiindex", "long"}
+        How the object was laid out.
+    when : Index of length n_rows
+        Time of each row.
+    who : Index of length n_rows or None
+        Id of each row; None for one series without an id.
+    values : DataFrame with n_rows rows
+        Everything else.
+    as_series : bool
+        Whether the values were a Series.
+    name : hashable
+        Name of that Series.
+    """
+
+    form: Form
+    when: pd.Index
+    who: pd.Index | None
+    values: pd.DataFrame
+    as_series: bool
+    name: Hashable
+
+    @property
+    def time_label(self) -> str:
+        """What holds the times, for messages."""
+        return f"column {self.when.name!r}" if self.form == "long" else "the index"
+
+
+def lay_out(
+    X: object, y: object = None, *, time_col: Hashable = None, id_col: Hashable = None
+) -> Table:
+    """Take a Series, a DataFrame or an Index apart.
+
+    Parameters
+    ----------
+    X : Series, DataFrame or Index
+        The data; with `y`, only their times and ids.
+    y : Series or DataFrame, optional
+        The targets, row by row as in `X`.
+    time_col, id_col : hashable, optional
+        Columns of a long frame.
+
+    Returns
+    -------
+    Table
+
+    Raises
+    ------
+    DataError
+        If the object is not of pandas, has repeated column labels, lacks a named column, or has
+        an index of more than two levels.
+    """
+    if isinstance(X, pd.Index):
+        X = pd.DataFrame(index=X)
+    _require_pandas(X, "X")
+    assert isinstance(X, (pd.Series, pd.DataFrame)), "checked above"
+    if time_col is not None or id_col is not None:
+        table = _long(X, time_col, id_col)
+    else:
+        table = _indexed(X)
+    return table if y is None else _with_targets(table, y, X.index)
+
+
+def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable, ...]]:
+    """Number the series in order of first appearance.
+
+    Parameters
+    ----------
+    who : Index of length n_rows, or None
+        Id of each row; None for one series without an id.
+    n_rows : int
+        Number of rows.
+
+    Returns
+    -------
+    ndarray of int64, shape (n_rows,), and tuple of hashable
+        Number of the series of each row, and the ids.
+
+    Raises
+    ------
+    DataError
+        If an id is missing.
+    """
+    if who is None:
+        return np.zeros(n_rows, dtype=np.int64), (ANONYMOUS,)
+    codes, ids = pd.factorize(who)
+    missing = np.flatnonzero(codes < 0)
+    if len(missing):
+        raise DataError(
+            f"{len(missing)} of {n_rows} rows have no series id (NaN or None), the first at "
+            f"position {missing[0]}. Remove these rows or give them an id."
+        )
+    return codes.astype(np.int64), tuple(ids.tolist())
+
+
+def listed(labels: Sequence[Hashable], most: int = 5) -> str:
+    """Labels for a message, cut after some."""
+    shown = ", ".join(repr(label) for label in labels[:most])
+    return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
+
+
+def _indexed(X: pd.Series | pd.DataFrame) -> Table:
+    as_series = isinstance(X, pd.Series)
+    values = X.to_frame() if isinstance(X, pd.Series) else X
+    _require_unique_columns(values)
+    name = X.name if isinstance(X, pd.Series) else None
+    if not isinstance(X.index, pd.MultiIndex):
+        return Table("series" if as_series else "wide", X.index, None, values, as_series, name)
+    if X.index.nlevels != 2:
+        raise DataError(
+            f"The index has {X.index.nlevels} levels, where two are understood: (series id, time). "
+            "Join the levels of the id into one."
+        )
+    who, when = X.index.get_level_values(0), X.index.get_level_values(1)
+    if isinstance(who, pd.DatetimeIndex) and not isinstance(when, pd.DatetimeIndex):
+        raise DataError(
+            "The first level of the index holds dates and the second does not, where (series id, "
+            "time) is understood. Swap them with X.swaplevel()."
+        )
+    return Table("multiindex", when, who, values, as_series, name)
+
+
+def _long(X: pd.Series | pd.DataFrame, time_col: Hashable, id_col: Hashable) -> Table:
+    if time_col is None:
+        raise DataError(f"id_col={id_col!r} needs time_col as well, the column of the times.")
+    if isinstance(X, pd.Series):
+        raise DataError(f"time_col={time_col!r} is for a long DataFrame, but X is a Series.")
+    _require_unique_columns(X)
+    used = [time_col] if id_col is None else [time_col, id_col]
+    absent = [label for label in used if label not in X.columns]
+    if absent:
+        raise DataError(
+            f"The long frame has no column {listed(absent)}; it has {listed(list(X.columns))}. "
+            "If it is in the index, use X.reset_index()."
+        )
+    who = None if id_col is None else pd.Index(X[id_col], tupleize_cols=False)
+    return Table("long", pd.Index(X[time_col]), who, X.drop(columns=used), False, None)
+
+
+def _with_targets(table: Table, y: object, index: pd.Index) -> Table:
+    _require_pandas(y, "y")
+    assert isinstance(y, (pd.Series, pd.DataFrame)), "checked above"
+    if len(table.values.columns):
+        raise DataError(
+            f"X has the columns {listed(list(table.values.columns))} beside y, but covariates are "
+            "not available in this version; pass the targets alone."
+        )
+    if not y.index.equals(index):
+        raise DataError(
+            f"y has {len(y)} rows and X has {len(index)}, and their indexes differ: give y the "
+            "index of X, row by row."
+        )
+    values = y.to_frame() if isinstance(y, pd.Series) else y
+    _require_unique_columns(values)
+    as_series = isinstance(y, pd.Series) and table.form != "long"
+    form = "series" if as_series and table.form == "wide" else table.form
+    name = y.name if isinstance(y, pd.Series) else None
+    return Table(form, table.when, table.who, values, as_series, name)
+
+
+def _require_pandas(X: object, name: str) -> None:
+    if not isinstance(X, (pd.Series, pd.DataFrame)):
+        raise DataError(
+            f"{name} is a {type(X).__name__} and carries no time stamps: pass a pandas Series or "
+            "DataFrame indexed by time, such as pd.Series(values, index=times). In a pipeline, use "
+            'set_output(transform="pandas").'
+        )
+
+
+def _require_unique_columns(frame: pd.DataFrame) -> None:
+    repeated = frame.columns[frame.columns.duplicated()]
+    if len(repeated):
+        raise DataError(f"Column {repeated[0]!r} appears more than once: rename one of them.")

@@ -1,0 +1,178 @@
+"""What was asked: which series at which time, and the index that the answer carries."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from odeseries.errors import DataError
+from odeseries.frames.asked import as_index, empty_index
+from odeseries.frames.layout import ANONYMOUS, lay_out, number_ids
+from odeseries.frames.schema import Schema, check_stamps
+from odeseries.frames.stamps import Stamps, read_stamps
+from odeseries.panel import Float64, Int64, Panel
+
+__all__ = ["Queries", "read_queries"]
+
+
+@dataclass(frozen=True, eq=False)
+class Queries:
+    """Rows asked for, in the order asked.
+
+    Attributes
+    ----------
+    series : ndarray of int64, shape (n_rows,)
+        Position of the series in ``history.ids``.
+    times : ndarray of float64, shape (n_rows,)
+        Time relative to the origin of that series in the history, in clock units.
+    index : Index of length n_rows
+        Goes on the rows of the answer.
+    frame : DataFrame with n_rows rows, or None
+        Time and id columns of a long frame, to be put in front of the answer.
+    """
+
+    series: Int64
+    times: Float64
+    index: pd.Index
+    frame: pd.DataFrame | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """A request before it is matched with the history."""
+
+    when: pd.Index
+    who: pd.Index | None
+    index: pd.Index
+    frame: pd.DataFrame | None
+
+
+def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
+    """Read the times that a forecast is wanted for.
+
+    Parameters
+    ----------
+    X : Index, Series, DataFrame, stamp or list of stamps
+        Of a frame or a Series the index is read, or the time and id columns if the model was
+        fitted on a long frame; values are ignored. On dates, strings are dates in the fitted
+        zone, and a Timedelta is an offset from the last observation of each series in the
+        history. Times without ids mean every series of the history at every time, the id being
+        the outer level of the answer's index.
+    schema : Schema
+        What was fitted.
+    history : Panel
+        What the model may see, read with the same schema.
+
+    Returns
+    -------
+    Queries
+        With the index that was asked, unchanged; a list or an offset gets a new one.
+
+    Raises
+    ------
+    DataError
+        If a time is missing, or of another kind than the fitted ones, or an id is unknown.
+    """
+    asked = _ask(X, schema)
+    if len(asked.when) == 0:
+        asked = _typed_when_empty(asked, schema)
+    stamps = read_stamps(asked.when, "the times asked for")
+    if asked.who is None and history.ids != (ANONYMOUS,):
+        asked, stamps = _cross(asked, stamps, schema, history.ids)
+    series = _match(asked.who, len(stamps), history)
+    if stamps.kind == "timedelta" and schema.clock.kind == "datetime":
+        asked, stamps = _resolve(asked, stamps, series, schema, history)
+    check_stamps(stamps, schema, "X")
+    times = schema.clock.times(stamps, history.origins[series])
+    return Queries(series, times, asked.index, asked.frame)
+
+
+def _ask(X: object, schema: Schema) -> _Asked:
+    if not isinstance(X, (pd.Index, pd.Series, pd.DataFrame)):
+        X = as_index(X, schema)
+    if isinstance(X, pd.DataFrame) and X.index.nlevels == 1 and schema.time_col is not None:
+        return _ask_long(X, schema)
+    table = lay_out(X)
+    index = X if isinstance(X, pd.Index) else X.index
+    return _Asked(table.when, table.who, index, None)
+
+
+def _ask_long(X: pd.DataFrame, schema: Schema) -> _Asked:
+    id_col = schema.id_col if schema.id_col in X.columns else None
+    table = lay_out(X, time_col=schema.time_col, id_col=id_col)
+    if table.who is None and schema.id_col is not None:
+        return _Asked(table.when, None, table.when, None)
+    columns = [label for label in (id_col, schema.time_col) if label is not None]
+    return _Asked(table.when, table.who, X.index, X[columns].copy())
+
+
+def _typed_when_empty(asked: _Asked, schema: Schema) -> _Asked:
+    """Give an empty request the fitted type of time, unless it is a type of time already."""
+    if isinstance(asked.when, (pd.DatetimeIndex, pd.TimedeltaIndex)):
+        return asked
+    when = empty_index(schema).rename(asked.when.name)
+    if asked.who is not None or asked.frame is not None:
+        return replace(asked, when=when)
+    return replace(asked, when=when, index=when)
+
+
+def _cross(
+    asked: _Asked, stamps: Stamps, schema: Schema, ids: tuple[Hashable, ...]
+) -> tuple[_Asked, Stamps]:
+    """Every series at every time, id outer."""
+    rows = np.tile(np.arange(len(stamps)), len(ids))
+    when = asked.when.take(rows)
+    if when.name is None:
+        when = when.rename(schema.time_name)
+    labels = pd.Index(list(ids), name=schema.id_name, tupleize_cols=False)
+    who = labels.take(np.repeat(np.arange(len(ids)), len(stamps)))
+    index = pd.MultiIndex.from_arrays([who, when])
+    return _Asked(when, who, index, None), stamps.take(rows)
+
+
+def _match(who: pd.Index | None, n_rows: int, history: Panel) -> Int64:
+    """Position in the history of the series of each row."""
+    codes, asked = number_ids(who, n_rows)
+    if who is not None and history.ids == (ANONYMOUS,) and asked:
+        raise DataError(
+            f"X names the series {asked[0]!r}, but the history is one series without an id: ask "
+            "for times alone, or pass a history with ids."
+        )
+    known = {label: position for position, label in enumerate(history.ids)}
+    for label in asked:
+        if label not in known:
+            raise DataError(
+                f"The series {label!r} is not in the history, which has {len(known)} series. Pass "
+                "its observations with history=."
+            )
+    return np.array([known[label] for label in asked], dtype=np.int64)[codes]
+
+
+def _resolve(
+    asked: _Asked, stamps: Stamps, series: Int64, schema: Schema, history: Panel
+) -> tuple[_Asked, Stamps]:
+    """Turn offsets from the end of each series into dates."""
+    ends = schema.clock.dates(history.origins, history.spans())[series]
+    when = _add(ends, pd.TimedeltaIndex(asked.when))
+    if schema.tz is not None:
+        when = when.tz_localize("UTC").tz_convert(schema.tz)
+    when = when.rename(schema.time_name if asked.when.name is None else asked.when.name)
+    resolved = _Asked(when, asked.who, asked.index, asked.frame)
+    if asked.frame is not None:
+        dated = asked.frame.copy()
+        dated[schema.time_col] = when
+        resolved = replace(resolved, frame=dated)
+    elif asked.who is None:
+        resolved = replace(resolved, index=when)
+    else:
+        resolved = replace(resolved, index=pd.MultiIndex.from_arrays([asked.who, when]))
+    return resolved, read_stamps(when, "the times asked for")
+
+
+def _add(ends: pd.DatetimeIndex, offsets: pd.TimedeltaIndex) -> pd.DatetimeIndex:
+    """Sum in the unit of the dates where that is exact, in the finer one otherwise."""
+    coarse = offsets.as_unit(ends.unit)
+    return ends + (coarse if (coarse == offsets).all() else offsets)
