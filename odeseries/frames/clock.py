@@ -117,13 +117,13 @@ class Clock:
         -------
         DatetimeIndex of length n
         """
+        assert self.unit is not None, "numbers are no dates"
         reference = _split(np.array([self.reference], dtype=np.int64), self.unit)
         parts = [reference, _recover(origins), _recover(times)]
         carry, nanos = np.divmod(sum(part[1] for part in parts), _NANOS)
         whole = sum(part[0] for part in parts) + carry
-        unit = next(
-            u for u in finer_units(self.unit) if not np.any(nanos % (_NANOS // PER_SECOND[u]))
-        )
+        exact = (u for u in finer_units(self.unit) if not np.any(nanos % (_NANOS // PER_SECOND[u])))
+        unit = next(exact)
         ticks = whole * PER_SECOND[unit] + nanos // (_NANOS // PER_SECOND[unit])
         return pd.DatetimeIndex(ticks.astype(f"datetime64[{unit}]"))
 
