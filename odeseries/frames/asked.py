@@ -36,7 +36,7 @@ def as_index(X: object, schema: Schema) -> pd.Index:
     DataError
         If a string is no such time, or the kinds are mixed.
     """
-    stamps = [_parse(stamp, schema) for stamp in _listed(X)]
+    stamps: list[Any] = [_parse(stamp, schema) for stamp in _listed(X)]
     if not stamps:
         return empty_index(schema)
     if all(isinstance(stamp, (dt.datetime, np.datetime64)) for stamp in stamps):
@@ -47,18 +47,20 @@ def as_index(X: object, schema: Schema) -> pd.Index:
         index = pd.Index(np.array(stamps))
     else:
         index = pd.Index(stamps, dtype=object)
-    return index.rename(schema.time_name)
+    index.name = schema.time_name
+    return index
 
 
 def empty_index(schema: Schema) -> pd.Index:
     """Index without a stamp, of the fitted kind, unit, zone and name."""
     clock = schema.clock
-    if clock.kind == "number":
-        return pd.Index([], dtype=np.asarray(clock.reference).dtype, name=schema.time_name)
-    if clock.kind == "timedelta":
-        return pd.TimedeltaIndex(np.zeros(0, f"timedelta64[{clock.unit}]"), name=schema.time_name)
-    dates = pd.DatetimeIndex(np.zeros(0, f"datetime64[{clock.unit}]"), name=schema.time_name)
-    return dates if schema.tz is None else dates.tz_localize("UTC").tz_convert(schema.tz)
+    unit = "" if clock.unit is None else f"[{clock.unit}]"
+    number = np.asarray(clock.reference).dtype.name
+    dtype = {"datetime": "datetime64", "timedelta": "timedelta64", "number": number}[clock.kind]
+    index = pd.Index(np.zeros(0, dtype + unit), name=schema.time_name)
+    if isinstance(index, pd.DatetimeIndex) and schema.tz is not None:
+        return index.tz_localize("UTC").tz_convert(schema.tz)
+    return index
 
 
 def _listed(X: object) -> list[Any]:
@@ -75,7 +77,7 @@ def _is_number(stamp: object) -> bool:
     return isinstance(stamp, numbers.Real) and not isinstance(stamp, bool)
 
 
-def _parse(stamp: object, schema: Schema) -> object:
+def _parse(stamp: Any, schema: Schema) -> Any:
     if not isinstance(stamp, str):
         return stamp
     try:

@@ -114,7 +114,8 @@ def _stepped(end: pd.Index, length: float, freq: object) -> pd.Index:
     step = Clock(kind, 0, None).duration(freq, "freq")
     count = np.arange(1, math.floor(length / step * (1 + 1e-12)) + 1)
     if isinstance(end, pd.TimedeltaIndex):
-        unit = next((u for u in finer_units(end.unit) if (step * PER_SECOND[u]).is_integer()), "ns")
+        units = finer_units(end.unit)
+        unit: Unit = next((u for u in units if (step * PER_SECOND[u]).is_integer()), "ns")
         ticks = count * round(step * PER_SECOND[unit])
         steps = pd.TimedeltaIndex(ticks.astype(f"timedelta64[{unit}]"))
         return end.as_unit(unit).repeat(len(count)) + steps
@@ -123,9 +124,7 @@ def _stepped(end: pd.Index, length: float, freq: object) -> pd.Index:
 
 
 def _dates(end: pd.DatetimeIndex, length: float, freq: object) -> pd.DatetimeIndex:
-    unit: Unit = (
-        "ns" if end.unit == "ns" else "us"
-    )  # fine enough to hold the horizon, and far dates
+    unit: Unit = "ns" if end.unit == "ns" else "us"  # holds fractions and far dates
     reach = np.array([round(length * PER_SECOND[unit])]).astype(f"timedelta64[{unit}]")
     start = end.as_unit(unit)
     limit = start + pd.TimedeltaIndex(reach)

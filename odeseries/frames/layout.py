@@ -12,16 +12,7 @@ from odeseries.errors import DataError
 from odeseries.frames.schema import Form
 from odeseries.panel import Int64
 
-__all__ = [
-    "ANONYMOUS",
-    "Form",
-    "Schema",
-    "Table",
-    "check_stamps",
-    "lay_out",
-    "listed",
-    "number_ids",
-]
+__all__ = ["ANONYMOUS", "Table", "lay_out", "listed", "number_ids"]
 
 ANONYMOUS = None
 """Id of a series that was given without one; a missing id is refused, so no other has it."""

@@ -31,6 +31,7 @@ class Rows:
     values: Float64
 
     def take(self, rows: Int64) -> Rows:
+        """The rows at some positions."""
         return Rows(
             self.ids,
             self.channels,
@@ -41,9 +42,11 @@ class Rows:
         )
 
     def sorted(self) -> Rows:
+        """Rows by series and time; equal stamps stay in the order given."""
         return self.take(np.lexsort((self.stamps.ticks, self.codes)))
 
     def label(self, row: int) -> str:
+        """Series and time of a row, for messages."""
         who = self.ids[self.codes[row]]
         series = "" if who is ANONYMOUS else f"series {who!r}, "
         return f"{series}time {self.when[row]}"

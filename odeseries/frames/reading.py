@@ -116,8 +116,8 @@ def _floats(column: pd.Series, label: Hashable) -> Float64:
         first = int(np.flatnonzero(bad)[0])
         raise DataError(
             f"Column {label!r} is not numeric: it holds {column.iloc[first]!r} at position "
-            f"{first}. Convert it with pd.to_numeric, drop it, or name it as time_col or id_col if it is "
-            "the time or the series id."
+            f"{first}. Convert it with pd.to_numeric, drop it, or name it as time_col or id_col if "
+            "it is the time or the series id."
         )
     if pd.api.types.is_object_dtype(column.dtype) or column.isna().all():
         column = column.astype(object).where(column.notna(), np.nan)
