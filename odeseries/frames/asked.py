@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import numbers
 from collections.abc import Iterable
 from typing import Any
 
@@ -12,6 +11,7 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames.schema import Schema
+from odeseries.frames.stamps import is_number
 
 __all__ = ["as_index", "empty_index"]
 
@@ -39,11 +39,11 @@ def as_index(X: object, schema: Schema) -> pd.Index:
     stamps: list[Any] = [_parse(stamp, schema) for stamp in _listed(X)]
     if not stamps:
         return empty_index(schema)
-    if all(isinstance(stamp, (dt.datetime, np.datetime64)) for stamp in stamps):
+    if all(isinstance(stamp, (dt.date, np.datetime64)) for stamp in stamps):
         index: pd.Index = _dates([pd.Timestamp(stamp) for stamp in stamps])
     elif all(isinstance(stamp, (dt.timedelta, np.timedelta64)) for stamp in stamps):
-        index = _differences([pd.Timedelta(stamp) for stamp in stamps])
-    elif all(_is_number(stamp) for stamp in stamps):
+        index = _differences(stamps)
+    elif all(is_number(stamp) for stamp in stamps):
         index = pd.Index(np.array(stamps))
     else:
         index = pd.Index(stamps, dtype=object)
@@ -73,10 +73,6 @@ def _listed(X: object) -> list[Any]:
     return [X]
 
 
-def _is_number(stamp: object) -> bool:
-    return isinstance(stamp, numbers.Real) and not isinstance(stamp, bool)
-
-
 def _parse(stamp: Any, schema: Schema) -> Any:
     if not isinstance(stamp, str):
         return stamp
@@ -84,14 +80,23 @@ def _parse(stamp: Any, schema: Schema) -> Any:
         if schema.clock.kind == "timedelta":
             return pd.Timedelta(stamp)
         if schema.clock.kind == "datetime":
-            date = pd.Timestamp(stamp)
-            return date if date.tz or schema.tz is None else date.tz_localize(schema.tz)
+            return _date(stamp, schema.tz)
     except ValueError as error:
         raise DataError(
             f"The time {stamp!r} can't be read: {error}. Give a date such as '2024-01-31 12:00', "
             "or pd.Timedelta('730D') for an offset from the end of the history."
         ) from error
     raise DataError(f"The time {stamp!r} is a string, but the model was fitted on numbers.")
+
+
+def _date(text: str, tz: dt.tzinfo | None) -> pd.Timestamp:
+    date = pd.Timestamp(text)
+    if date.tz is not None or tz is None or pd.isna(date):
+        return date
+    instant = date.tz_localize(tz, ambiguous="NaT", nonexistent="NaT")
+    if pd.isna(instant):
+        raise ValueError(f"it is no single instant in {tz}, whose clock was changed then")
+    return instant
 
 
 def _dates(stamps: list[pd.Timestamp]) -> pd.DatetimeIndex:
@@ -105,5 +110,9 @@ def _dates(stamps: list[pd.Timestamp]) -> pd.DatetimeIndex:
     return index.tz_localize("UTC").tz_convert(zone)
 
 
-def _differences(stamps: list[pd.Timedelta]) -> pd.TimedeltaIndex:
-    return pd.TimedeltaIndex(np.array([stamp.to_timedelta64() for stamp in stamps]))
+def _differences(stamps: list[dt.timedelta | np.timedelta64]) -> pd.TimedeltaIndex:
+    try:
+        lengths = [pd.Timedelta(stamp) for stamp in stamps]
+    except ValueError as error:
+        raise DataError(f"A time difference asked for can't be read: {error}.") from error
+    return pd.TimedeltaIndex(np.array([length.to_timedelta64() for length in lengths]))

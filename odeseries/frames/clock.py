@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import datetime as dt
 import math
-import numbers
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
 from odeseries.errors import DataError
-from odeseries.frames.stamps import KIND_NAMES, PER_SECOND, Kind, Stamps, Unit, finer_units
+from odeseries.frames.stamps import (
+    KIND_NAMES,
+    PER_SECOND,
+    Kind,
+    Stamps,
+    Unit,
+    finer_units,
+    is_number,
+)
 from odeseries.panel import Float64, Int64
 
 __all__ = ["Clock"]
@@ -141,9 +148,7 @@ class Clock:
 
 
 def _as_number(value: object) -> float | None:
-    if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
-        return float(value)
-    return None
+    return float(value) if is_number(value) else None
 
 
 def _as_seconds(value: object) -> float | None:

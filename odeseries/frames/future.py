@@ -143,7 +143,7 @@ def _as_asked(
     table: Table, ids: tuple[Hashable, ...], after: list[pd.Index]
 ) -> pd.Index | pd.DataFrame:
     """Stamps of all series in the form of the data."""
-    when = after[0].append(after[1:])
+    when = after[0].append(after[1:]).rename(table.when.name)
     if table.who is None:
         return when.to_frame(index=False) if table.form == "long" else when
     labels = pd.Index(list(ids), name=table.who.name, tupleize_cols=False)

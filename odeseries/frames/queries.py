@@ -111,7 +111,9 @@ def _ask_long(X: pd.DataFrame, schema: Schema) -> _Asked:
 
 def _typed_when_empty(asked: _Asked, schema: Schema) -> _Asked:
     """Give an empty request the fitted type of time, unless it is a type of time already."""
-    if isinstance(asked.when, (pd.DatetimeIndex, pd.TimedeltaIndex)):
+    numeric = pd.api.types.is_any_real_numeric_dtype(asked.when.dtype)
+    dated = isinstance(asked.when, (pd.DatetimeIndex, pd.TimedeltaIndex))
+    if dated or (numeric and schema.clock.kind == "number"):
         return asked
     when = empty_index(schema).rename(asked.when.name)
     if asked.who is not None or asked.frame is not None:

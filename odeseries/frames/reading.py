@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Hashable
 
 import numpy as np
@@ -13,7 +12,7 @@ from odeseries.frames.clock import Clock
 from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, number_ids
 from odeseries.frames.merging import RULES, Rows, merge_equal_stamps
 from odeseries.frames.schema import Schema, check_stamps
-from odeseries.frames.stamps import Stamps, read_stamps
+from odeseries.frames.stamps import Stamps, is_number, read_stamps
 from odeseries.panel import Float64, Panel
 
 __all__ = ["read_frame"]
@@ -107,7 +106,7 @@ def _observed_rows(table: Table, stamps: Stamps) -> Rows:
 
 def _floats(column: pd.Series, label: Hashable) -> Float64:
     if pd.api.types.is_object_dtype(column.dtype):
-        bad = np.array([not isinstance(value, numbers.Real) for value in column])
+        bad = np.array([not (is_number(value) or isinstance(value, bool)) for value in column])
     else:
         numeric = pd.api.types.is_any_real_numeric_dtype(column.dtype)
         bad = np.full(len(column), not (numeric or pd.api.types.is_bool_dtype(column.dtype)))

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import datetime as dt
+import numbers
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeGuard
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,16 @@ import pandas as pd
 from odeseries.errors import DataError
 from odeseries.panel import Float64, Int64
 
-__all__ = ["KIND_NAMES", "PER_SECOND", "Kind", "Stamps", "Unit", "finer_units", "read_stamps"]
+__all__ = [
+    "KIND_NAMES",
+    "PER_SECOND",
+    "Kind",
+    "Stamps",
+    "Unit",
+    "finer_units",
+    "is_number",
+    "read_stamps",
+]
 
 Kind = Literal["datetime", "timedelta", "number"]
 Unit = Literal["s", "ms", "us", "ns"]
@@ -90,6 +100,11 @@ def read_stamps(index: pd.Index, where: str) -> Stamps:
     raise DataError(_not_times(index, where))
 
 
+def is_number(value: object) -> TypeGuard[numbers.Real]:
+    """Whether a value is a real number; numpy counts its time differences as integers."""
+    return isinstance(value, numbers.Real) and not isinstance(value, (bool, np.timedelta64))
+
+
 def finer_units(unit: Unit) -> list[Unit]:
     """The unit and all finer ones, coarsest first."""
     units = list(PER_SECOND)
@@ -113,9 +128,9 @@ def _numbers(index: pd.Index, where: str) -> Int64 | Float64:
 
 
 def _not_times(index: pd.Index, where: str) -> str:
-    if isinstance(index, pd.PeriodIndex):
-        return f"Time stamps in {where} are periods: convert them with .to_timestamp()."
     found = pd.api.types.infer_dtype(index)
+    if found == "period":
+        return f"Time stamps in {where} are periods: convert them with .to_timestamp()."
     return (
         f"Time stamps in {where} are of type {index.dtype} holding {found!r} "
         f"(the first is {index[0]!r}): convert them with pd.to_datetime, pd.to_timedelta or "
