@@ -127,6 +127,10 @@ def test_asking_for_observed_stamps_gives_their_own_times(start: str) -> None:
     index = pd.MultiIndex.from_arrays([["a"] * 4 + ["b"] * 4, stamps])
     queries, _, panel = ask(index, pd.Series(np.arange(8.0), index))
     assert queries.times.tolist() == panel.times.tolist()
+    expected = (stamps.asi8 - np.repeat(stamps.asi8[[0, 4]], 4)) / {"us": 1e6, "ns": 1e9}[
+        stamps.unit
+    ]
+    assert panel.times.tolist() == expected.tolist()
 
 
 def test_time_differences_and_floats() -> None:
@@ -195,10 +199,10 @@ def test_complementary_channels_merge() -> None:
 @pytest.mark.parametrize(("rule", "expected"), [("mean", 3.0), ("last", 2.0)])
 def test_conflicting_values_follow_the_rule(rule: str, expected: float) -> None:
     """The mean is over the observed values; the last is last in the caller's order."""
-    values = [9.0, 4.0, np.nan, 3.0, 2.0, np.nan]
     index = pd.DatetimeIndex(["2021-01-01"] + ["2020-01-01"] * 5)
-    panel, _ = read_frame(pd.Series(values, index), duplicates=rule)
-    assert panel.values.ravel().tolist() == [expected, 9.0]
+    frame = pd.DataFrame({"a": [9.0, 4.0, np.nan, 3.0, 2.0, np.nan], "b": 1.0}, index=index)
+    panel, _ = read_frame(frame, duplicates=rule)
+    assert panel.values.tolist() == [[expected, 1.0], [9.0, 1.0]]
 
 
 def test_equal_values_survive_the_mean_exactly() -> None:
@@ -565,6 +569,8 @@ def test_future_times_by_frequency() -> None:
     expected = pd.DatetimeIndex(["2020-01-12", "2020-01-19"], name="t")
     assert list(weeks) == list(expected.tz_localize("Europe/Paris"))
     assert (weeks.name, weeks.unit, str(weeks.tz)) == ("t", "s", "Europe/Paris")
+    fine = future_times(daily(unit="s"), "1s", freq="250ms")
+    assert (fine - daily().index[-1]).total_seconds().tolist() == [0.25, 0.5, 0.75, 1.0]
     hours = future_times(pd.Series([1.0], pd.to_timedelta(["1h"])), "3h", freq="1h")
     assert list(hours) == list(pd.to_timedelta(["2h", "3h", "4h"]))
     assert future_times(pd.Series([1.0], [5]), 3, freq=1).tolist() == [6, 7, 8]
@@ -701,6 +707,8 @@ def test_other_refusals() -> None:
         read_frame(daily(), duplicates="first")
     with pytest.raises(DataError, match="no column 'when'"):
         read_frame(long_frame(), time_col="when")
+    with pytest.raises(DataError, match="unhashable"):
+        read_frame(long_frame().assign(uid=[[1]] * 4), time_col="ds", id_col="uid")
     with pytest.raises(DataError, match="needs time_col"):
         read_frame(long_frame(), id_col="uid")
     with pytest.raises(DataError, match="X is a Series"):

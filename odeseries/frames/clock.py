@@ -87,7 +87,6 @@ class Clock:
         if self.kind == "number":
             return (first.ticks - self.reference).astype(np.float64)
         whole, nanos = self._since_reference(first)
-        nanos -= nanos % _grain(whole)
         return np.asarray(whole + nanos / _NANOS, dtype=np.float64)
 
     def times(self, stamps: Stamps, origins: Float64) -> Float64:

@@ -104,11 +104,14 @@ def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable
     Raises
     ------
     DataError
-        If an id is missing.
+        If an id is missing or can't be hashed.
     """
     if who is None:
         return np.zeros(n_rows, dtype=np.int64), (ANONYMOUS,)
-    codes, ids = pd.factorize(who)
+    try:
+        codes, ids = pd.factorize(who)
+    except TypeError as error:
+        raise DataError(f"A series id can't be a label: {error}. Use text or numbers.") from error
     missing = np.flatnonzero(codes < 0)
     if len(missing):
         raise DataError(
