@@ -10,7 +10,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Dynamics", "Solution", "SolveOptions", "Solver", "SolverStats", "VectorField"]
+__all__ = [
+    "Dynamics",
+    "Forecaster",
+    "Solution",
+    "SolveOptions",
+    "Solver",
+    "SolverStats",
+    "VectorField",
+    "no_work",
+]
 
 VectorField = Callable[[Tensor, Tensor], Tensor]
 """``field(t, state)``: ``t`` broadcasts against ``state[..., :1]``; returns d state / dt."""
@@ -197,6 +206,10 @@ class Solver(ABC):
         -------
         Solution
         """
+
+
+class Forecaster(ABC):
+    """Marker base of the forecasters that the registry accepts."""
 
 
 def no_work(batch: int, device: torch.device) -> SolverStats:

@@ -1,0 +1,37 @@
+"""What the package itself offers, through the same hooks as any plugin.
+
+Each hook imports when it is called, so that a look-up of one kind loads that kind only.
+"""
+
+from __future__ import annotations
+
+from odeseries.hookspecs import hookimpl
+from odeseries.interfaces import Dynamics, Forecaster, Solver
+
+
+@hookimpl
+def odeseries_dynamics() -> dict[str, type[Dynamics]]:
+    """Dynamics of the package."""
+    from odeseries.dynamics.first_order import MLP
+    from odeseries.dynamics.linear import Linear
+
+    return {"linear": Linear, "mlp": MLP}
+
+
+@hookimpl
+def odeseries_solvers() -> dict[str, type[Solver]]:
+    """Solvers of the package, and those of torchdiffeq under its qualifier."""
+    from odeseries.solvers.runge_kutta import RK4, Euler, Midpoint
+    from odeseries.solvers.torchdiffeq import METHODS
+
+    own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
+    return own | {f"torchdiffeq:{name}": method for name, method in METHODS.items()}
+
+
+@hookimpl
+def odeseries_forecasters() -> dict[str, type[Forecaster]]:
+    """Forecasters of the package."""
+    from odeseries.forecasters.latent_ode import LatentODEForecaster
+    from odeseries.forecasters.ode_rnn import ODERNNForecaster
+
+    return {"latent_ode": LatentODEForecaster, "ode_rnn": ODERNNForecaster}

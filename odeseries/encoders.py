@@ -1,0 +1,108 @@
+"""Encoders: from the rows of a side, in reading order, to one vector at the anchor."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.interfaces import Dynamics
+from odeseries.solvers import solve
+
+__all__ = ["Encoder", "GRUEncoder", "ODERNNEncoder"]
+
+
+class Encoder(nn.Module, ABC):
+    """Reads rows one after another; padding at the end changes nothing.
+
+    Parameters
+    ----------
+    n_features : int
+        Features of a row.
+    hidden : int
+        Dimension of the result.
+    """
+
+    def __init__(self, n_features: int, hidden: int) -> None:
+        super().__init__()
+        self.n_features, self.hidden = n_features, hidden
+
+    @abstractmethod
+    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+        """Encode.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (batch, n_rows, n_features)
+            Rows in reading order.
+        gaps : Tensor of shape (batch, n_rows)
+            Time from the row read before.
+        length : Tensor of int64, shape (batch,)
+            Number of rows that are not padding, at least 1.
+
+        Returns
+        -------
+        Tensor of shape (batch, hidden)
+            The state after the last row.
+        """
+
+
+class GRUEncoder(Encoder):
+    """Gated recurrent unit that is told the gaps between the rows as a feature.
+
+    References
+    ----------
+    Cho, K. et al. (2014). Learning Phrase Representations using RNN Encoder-Decoder. EMNLP.
+    Equations (5)-(8).
+    """
+
+    def __init__(self, n_features: int, hidden: int) -> None:
+        super().__init__(n_features, hidden)
+        self.gru = nn.GRU(n_features, hidden, batch_first=True)
+
+    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+        """Encode; the gaps are among the features of the rows."""
+        states, _ = self.gru(rows)
+        last = (length - 1)[:, None, None].expand(-1, 1, self.hidden)
+        out: Tensor = states.gather(1, last)[:, 0]
+        return out
+
+
+class ODERNNEncoder(Encoder):
+    """State that follows a dynamics between rows and jumps at each by a gated recurrent unit.
+
+    Parameters
+    ----------
+    n_features : int
+        Features of a row.
+    dynamics : Dynamics
+        Field of the state between rows; its ``dim`` is the dimension of the result.
+    solver : str
+        Method of integration.
+    solver_params : dict
+        Its options; the unit of time is the horizon.
+
+    References
+    ----------
+    Rubanova, Y., Chen, R. T. Q., Duvenaud, D. (2019). Latent Ordinary Differential Equations
+    for Irregularly-Sampled Time Series. NeurIPS. Algorithm 1.
+    """
+
+    def __init__(
+        self, n_features: int, dynamics: Dynamics, solver: str, solver_params: dict[str, float]
+    ) -> None:
+        super().__init__(n_features, dynamics.dim)
+        self.dynamics, self.solver, self.solver_params = dynamics, solver, solver_params
+        self.cell = nn.GRUCell(n_features, dynamics.dim)
+
+    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+        """Encode, one row at a time, each with its own gap."""
+        state = rows.new_zeros(len(rows), self.hidden)
+        for i in range(rows.shape[1]):
+            times = torch.stack([torch.zeros_like(gaps[:, i]), gaps[:, i]], 1)
+            start = self.dynamics.lift(state)
+            path = solve(self.dynamics, start, times, solver=self.solver, **self.solver_params)
+            jumped = self.cell(rows[:, i], self.dynamics.read(path.ys[:, -1]))
+            state = torch.where((i < length)[:, None], jumped, state)
+        return state

@@ -1,0 +1,120 @@
+"""Heads: from raw outputs to a distribution, its loss and its quantiles."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+__all__ = ["HEADS", "GaussianHead", "Head", "QuantileHead"]
+
+
+class Head(nn.Module, ABC):
+    """A family of distributions in standardised units, given by raw outputs.
+
+    Attributes
+    ----------
+    n_outputs : int
+        Raw outputs per channel: the location first, then the logarithm of the scale.
+    """
+
+    n_outputs: int
+
+    @abstractmethod
+    def loss(self, raw: Tensor, centre: Tensor, scale: Tensor, target: Tensor) -> Tensor:
+        """Loss of every target, in the unit of the targets or in nats.
+
+        Parameters
+        ----------
+        raw : Tensor of shape (..., n_outputs)
+            Outputs of a network.
+        centre, scale : Tensor of shape (...)
+            Affine map from the head's standard units to those of the targets.
+        target : Tensor of shape (...)
+            Truth.
+
+        Returns
+        -------
+        Tensor of shape (...)
+        """
+
+    @abstractmethod
+    def quantiles(self, raw: Tensor, centre: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
+        """Quantiles at levels in (0, 1), never crossing, shape (..., n_levels)."""
+
+
+class QuantileHead(Head):
+    """Free quantiles at fixed levels, trained by the pinball loss.
+
+    The levels between are reached linearly in the normal score, and so are the tails beyond the
+    outermost levels. Quantiles are a location plus a cumulated sum of positive steps, so that
+    they never cross.
+
+    References
+    ----------
+    Koenker, R., Bassett, G. (1978). Regression Quantiles. Econometrica 46, 33. Equation (2.1).
+    """
+
+    levels: Tensor
+    scores: Tensor
+    raw_steps: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        levels = torch.tensor(
+            [0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99]
+        )
+        scores = torch.special.ndtri(levels)
+        self.register_buffer("levels", levels)
+        self.register_buffer("scores", scores)
+        self.register_buffer("raw_steps", torch.log(torch.expm1(torch.diff(scores))))
+        self.n_outputs = 1 + len(levels)
+
+    def knots(self, raw: Tensor) -> Tensor:
+        """Quantiles at the head's levels in standard units, shape (..., n_levels)."""
+        steps = functional.softplus(self.raw_steps + raw[..., 2:])
+        rising = functional.pad(steps.cumsum(-1), (1, 0))
+        middle = len(self.levels) // 2
+        spread = rising - rising[..., middle : middle + 1]
+        return raw[..., :1] + torch.exp(raw[..., 1:2].clamp(-6, 4)) * spread
+
+    def loss(self, raw: Tensor, centre: Tensor, scale: Tensor, target: Tensor) -> Tensor:
+        """Twice the mean pinball loss over the levels: an estimate of the CRPS."""
+        error = target[..., None] - (centre[..., None] + scale[..., None] * self.knots(raw))
+        return 2 * torch.maximum(self.levels * error, (self.levels - 1) * error).mean(-1)
+
+    def quantiles(self, raw: Tensor, centre: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
+        """Quantiles, linear in the normal score between the knots and beyond them."""
+        knots = centre[..., None] + scale[..., None] * self.knots(raw)
+        want = torch.special.ndtri(levels.double()).to(self.scores)
+        low = (torch.searchsorted(self.scores, want, right=True) - 1).clamp(0, len(self.scores) - 2)
+        share = (want - self.scores[low]) / (self.scores[low + 1] - self.scores[low])
+        return knots[..., low] + share * (knots[..., low + 1] - knots[..., low])
+
+
+class GaussianHead(Head):
+    """Normal distribution, trained by its likelihood."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.n_outputs = 2
+
+    def loss(self, raw: Tensor, centre: Tensor, scale: Tensor, target: Tensor) -> Tensor:
+        """Negative log-likelihood in nats."""
+        mean = centre + scale * raw[..., 0]
+        log_std = raw[..., 1].clamp(-6, 4) + torch.log(scale)
+        score = (target - mean) * torch.exp(-log_std)
+        return 0.5 * score**2 + log_std + 0.5 * math.log(2 * math.pi)
+
+    def quantiles(self, raw: Tensor, centre: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
+        """Quantiles of the normal distribution."""
+        score = torch.special.ndtri(levels.double()).to(raw)
+        mean = centre + scale * raw[..., 0]
+        std = scale * torch.exp(raw[..., 1].clamp(-6, 4))
+        return mean[..., None] + std[..., None] * score
+
+
+HEADS: dict[str, type[Head]] = {"gaussian": GaussianHead, "quantile": QuantileHead}

@@ -1,0 +1,185 @@
+"""Which windows are trained on, and which windows a forecast needs."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from odeseries.panel import Float64, Int64, Panel
+from odeseries.windows import Windows
+
+__all__ = ["WindowSampler", "forecast_windows", "query_windows"]
+
+Bounds = tuple[int, int, int, int]
+
+
+class WindowSampler:
+    """Cuts every series into stretches to be hidden and asked for.
+
+    Every observation of the panel is a target at least once in `cover`. A stretch is at most a
+    horizon long and is asked for from before it (a forecast), from both sides (an
+    interpolation) or from after it (a backcast); the first rows of a series can only be a
+    backcast.
+
+    Parameters
+    ----------
+    panel : Panel
+        In model units: one unit of time is the horizon.
+    rng : numpy.random.Generator
+        Source of randomness.
+    n_queries : int
+        Most queries of a window; a longer stretch is asked for in several windows.
+    interpolation, backcast : float
+        Share of the stretches that are interpolations and backcasts.
+    """
+
+    def __init__(
+        self,
+        panel: Panel,
+        rng: np.random.Generator,
+        *,
+        n_queries: int,
+        interpolation: float,
+        backcast: float,
+    ) -> None:
+        self.panel, self.rng, self.n_queries = panel, rng, n_queries
+        self.interpolation, self.backcast = interpolation, backcast
+
+    def cover(self, least: int) -> Windows:
+        """Windows that ask for every observation at least once; at least ``least`` windows."""
+        bounds: list[Bounds] = []
+        rows: list[Int64] = []
+        while len(bounds) < max(least, 1):
+            for i in range(len(self.panel)):
+                self._cover_series(i, bounds, rows)
+        order = self.rng.permutation(len(bounds))
+        bounds, rows = [bounds[k] for k in order], [rows[k] for k in order]
+        return Windows.build(bounds, [self.panel.times[r] for r in rows], rows)
+
+    def _cover_series(self, i: int, bounds: list[Bounds], rows: list[Int64]) -> None:
+        """Append the windows of one series."""
+        span = self.panel.rows(i)
+        times = self.panel.times[span]
+        at = 0
+        length = self.rng.random()
+        while at < len(times):
+            kind = self.rng.random()
+            between = kind < self.interpolation and at > 0
+            if between:
+                length = float(np.exp(self.rng.uniform(np.log(1e-3), 0.0)))
+            end = int(np.searchsorted(times, times[at] + length, "right"))
+            end = max(end, at + 1)
+            self._append(i, span, at, end, kind, bounds, rows)
+            at, length = end, 1.0
+
+    def _append(
+        self,
+        i: int,
+        span: slice,
+        at: int,
+        end: int,
+        kind: float,
+        bounds: list[Bounds],
+        rows: list[Int64],
+    ) -> None:
+        """Append the windows that ask for the rows ``at:end`` of a series."""
+        if kind < self.interpolation:
+            seen_left, seen_right = True, True
+        elif kind < self.interpolation + self.backcast or at == 0:
+            seen_left, seen_right = False, True
+        else:
+            seen_left, seen_right = True, False
+        left = span.start + at if seen_left else span.start
+        right = span.start + end
+        right_end = span.stop if seen_right else right
+        hidden = span.start + at + self.rng.permutation(end - at)
+        for chunk in np.array_split(hidden, -(-len(hidden) // self.n_queries)):
+            bounds.append((i, left, right, right_end))
+            rows.append(np.sort(chunk))
+
+
+def forecast_windows(
+    panel: Panel, starts: Float64, rng: np.random.Generator, *, n_queries: int, most: int
+) -> Windows:
+    """Random forecasts whose cutoff lies at or after ``starts[i]`` in series ``i``.
+
+    Parameters
+    ----------
+    panel : Panel
+        In model units.
+    starts : ndarray of shape (n_series,)
+        Earliest cutoff of each series.
+    rng : numpy.random.Generator
+        Source of randomness.
+    n_queries : int
+        Queries of a window, chosen among the rows of the horizon.
+    most : int
+        Number of windows that are tried.
+
+    Returns
+    -------
+    Windows
+        Possibly none.
+    """
+    bounds: list[Bounds] = []
+    rows: list[Int64] = []
+    for i in rng.permutation(np.resize(np.arange(len(panel)), most)):
+        span = panel.rows(int(i))
+        times = panel.times[span]
+        lowest = int(np.searchsorted(times, starts[i], "left"))
+        last_start = max(float(times[-1]) - 1.0, float(starts[i]))
+        highest = max(int(np.searchsorted(times, last_start, "right")), lowest + 1)
+        at = max(int(rng.integers(lowest, highest)), min(3, len(times) - 1), 1)
+        end = int(np.searchsorted(times, times[min(at, len(times)) - 1] + 1.0, "right"))
+        if end <= at:
+            continue
+        ahead = span.start + np.arange(at, end)
+        ahead = np.sort(rng.permutation(ahead)[:n_queries])
+        bounds.append((int(i), span.start + at, span.start + end, span.start + end))
+        rows.append(ahead)
+    if not bounds:
+        return Windows.build([], [])
+    return Windows.build(bounds, [panel.times[r] for r in rows], rows)
+
+
+def query_windows(
+    panel: Panel, series: Int64, times: Float64, n_queries: int
+) -> tuple[Windows, Int64]:
+    """Windows for queries at any time: all rows before and after each query may be seen.
+
+    Queries between the same two observations share a window.
+
+    Parameters
+    ----------
+    panel : Panel
+        In model units.
+    series : ndarray of int64, shape (n,)
+        Series of each query.
+    times : ndarray of float64, shape (n,)
+        Times, relative to the origin of the series.
+    n_queries : int
+        Most queries of a window.
+
+    Returns
+    -------
+    windows : Windows
+    order : ndarray of int64, shape (n,)
+        Queries in the order in which the windows hold them, window after window.
+    """
+    order = np.lexsort((times, series))
+    left = np.empty(len(series), dtype=np.int64)
+    for i in np.unique(series):
+        span = panel.rows(int(i))
+        of = series == i
+        left[of] = span.start + np.searchsorted(panel.times[span], times[of], "right")
+    key = np.stack([series, left], 1)[order]
+    new = np.flatnonzero(np.any(np.diff(key, axis=0) != 0, axis=1)) + 1
+    groups = np.split(order, new) if len(order) else []
+    bounds: list[Bounds] = []
+    chunks: list[Int64] = []
+    for group in groups:
+        i, at = int(series[group[0]]), int(left[group[0]])
+        for chunk in np.array_split(group, -(-len(group) // n_queries)):
+            bounds.append((i, at, at, int(panel.offsets[i + 1])))
+            chunks.append(chunk)
+    windows = Windows.build(bounds, [times[c] for c in chunks])
+    return windows, np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.int64)

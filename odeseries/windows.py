@@ -1,0 +1,356 @@
+"""From a panel to padded batches: what lies before a query, what lies after it, and the query.
+
+A query between two observations is asked from both sides. The side after it is read backwards,
+as the side before it is read forwards, so that one encoder and one flow serve forecasts,
+backcasts and interpolations. All times are in units of the horizon, all values standardised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from odeseries.panel import Float64, Int64, Panel
+from odeseries.seasonality import harmonics
+
+__all__ = ["Batch", "Loader", "Scaling", "Side", "Windows"]
+
+Bool = npt.NDArray[np.bool_]
+ROUND = 9
+N_SEASONS = 2
+_T = TypeVar("_T", "Batch", "Side")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Units of the model: times in horizons, values standardised per channel, in float64.
+
+    Attributes
+    ----------
+    horizon : float
+        Clock units per unit of model time.
+    mean, std : ndarray of shape (n_channels,)
+        Statistics of the observed training values; a constant channel has ``std`` 1.
+    """
+
+    horizon: float
+    mean: Float64
+    std: Float64
+
+    @classmethod
+    def fitted(cls, panel: Panel, horizon: float) -> Self:
+        """Take the statistics of a panel in which every channel was observed."""
+        mean = np.nanmean(panel.values, axis=0)
+        largest = np.maximum(np.nanmax(np.abs(panel.values - mean), axis=0), 1e-300)
+        std = largest * np.nanstd((panel.values - mean) / largest, axis=0)
+        floor = 1e-12 * np.abs(mean)
+        return cls(horizon, mean, np.where(std > floor, std, np.where(floor > 0, floor, 1.0)))
+
+    def apply(self, panel: Panel) -> Panel:
+        """The panel in model units; times are rounded, so that a change of unit changes nothing."""
+        return replace(
+            panel,
+            origins=panel.origins / self.horizon,
+            times=np.round(panel.times / self.horizon, ROUND),
+            values=np.round((panel.values - self.mean) / self.std, ROUND),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Queries with the rows that may be seen, one window a line.
+
+    Attributes
+    ----------
+    series : ndarray of int64, shape (n,)
+        Series of each window.
+    left, right : ndarray of int64, shape (n,)
+        Rows of the panel before ``left`` and from ``right`` on may be seen.
+    right_end : ndarray of int64, shape (n,)
+        End of the rows after the query; equal to ``right`` where none may be seen.
+    times : ndarray of float64, shape (n, n_queries)
+        Times asked for, relative to the origin of the series, padded by repetition.
+    rows : ndarray of int64, shape (n, n_queries)
+        Rows of the targets in the panel, or -1 (padding, and queries without a target).
+    counts : ndarray of int64, shape (n,)
+        Number of queries of each window.
+    """
+
+    series: Int64
+    left: Int64
+    right: Int64
+    right_end: Int64
+    times: Float64
+    rows: Int64
+    counts: Int64
+
+    def __len__(self) -> int:
+        """Number of windows."""
+        return len(self.series)
+
+    def take(self, chosen: Int64) -> Windows:
+        """Some of the windows."""
+        return Windows(*(getattr(self, f.name)[chosen] for f in fields(self)))
+
+    @classmethod
+    def build(
+        cls,
+        bounds: Sequence[tuple[int, int, int, int]],
+        times: Sequence[Float64],
+        rows: Sequence[Int64] | None = None,
+    ) -> Windows:
+        """Pad lists of ``(series, left, right, right_end)``, times and target rows."""
+        counts = np.array([len(t) for t in times], dtype=np.int64)
+        width = int(counts.max(initial=1))
+        padded = np.zeros((len(times), width))
+        targets = np.full((len(times), width), -1, dtype=np.int64)
+        for i, t in enumerate(times):
+            padded[i, : len(t)] = t
+            padded[i, len(t) :] = t[-1]
+            if rows is not None:
+                targets[i, : len(t)] = rows[i]
+        columns = np.array(bounds, dtype=np.int64).reshape(-1, 4).T
+        return cls(*columns, padded, targets, counts)
+
+
+@dataclass(frozen=True, eq=False)
+class Side:
+    """The rows on one side of the queries, in reading order: towards the query.
+
+    Attributes
+    ----------
+    present : Tensor of bool, shape (batch,)
+        Whether there are any rows.
+    length : Tensor of int64, shape (batch,)
+        Number of rows, at least 1 (an absent side holds one empty row).
+    gaps, ages : Tensor of shape (batch, rows)
+        Time since the row read before, and from the row to the anchor (the last row read).
+    values, mask : Tensor of shape (batch, rows, channels)
+        Standardised values (0 where not observed) and whether they were observed.
+    phases : Tensor of shape (batch, rows, n_phases)
+        First harmonics of the periods.
+    lead : Tensor of shape (batch, n_queries)
+        Time from the anchor to the query, never negative.
+    lags, lag_ages, lag_mask : Tensor of shape (batch, channels, n_lags)
+        The values last observed per channel, the latest first, and their ages at the anchor.
+    seasonal, seasonal_mask : Tensor of shape (batch, n_queries, channels, n_seasonal)
+        The value one and two periods back, interpolated, for every period.
+    backward : bool
+        Whether the rows lie after the queries.
+    """
+
+    present: Tensor
+    length: Tensor
+    gaps: Tensor
+    ages: Tensor
+    values: Tensor
+    mask: Tensor
+    phases: Tensor
+    lead: Tensor
+    lags: Tensor
+    lag_ages: Tensor
+    lag_mask: Tensor
+    seasonal: Tensor
+    seasonal_mask: Tensor
+    backward: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Padded windows.
+
+    Attributes
+    ----------
+    left : Side
+        What was observed before the queries.
+    right : Side or None
+        What was observed after them; None if no window of the batch may see anything there.
+    phases : Tensor of shape (batch, n_queries, n_phases)
+        Harmonics of the periods at the queries.
+    asked : Tensor of bool, shape (batch, n_queries)
+        False at padding.
+    targets, observed : Tensor of shape (batch, n_queries, channels)
+        Standardised truth (0 where not observed) and whether it was observed.
+    """
+
+    left: Side
+    right: Side | None
+    phases: Tensor
+    asked: Tensor
+    targets: Tensor
+    observed: Tensor
+
+    def to(self, device: torch.device) -> Batch:
+        """The batch on a device."""
+        return _moved(self, device)
+
+    def sides(self) -> list[Side]:
+        """The sides that hold rows."""
+        return [self.left] if self.right is None else [self.left, self.right]
+
+
+class Loader:
+    """Cuts padded batches from a panel in model units.
+
+    Parameters
+    ----------
+    panel : Panel
+        In the units of a `Scaling`.
+    periods : sequence of float
+        Periods in units of the horizon.
+    n_rows : int
+        Most rows of a side.
+    n_lags : int
+        Lagged values per channel.
+    n_harmonics : int
+        Harmonics at the queries.
+    """
+
+    def __init__(
+        self, panel: Panel, periods: Sequence[float], *, n_rows: int, n_lags: int, n_harmonics: int
+    ) -> None:
+        self.panel = panel
+        self.periods = tuple(periods)
+        self.n_rows, self.n_lags, self.n_harmonics = n_rows, n_lags, n_harmonics
+        self._observed: dict[tuple[int, int], tuple[Float64, Float64]] = {}
+
+    def batch(self, windows: Windows) -> Batch:
+        """The batch of some windows."""
+        left = self._side(windows, backward=False)
+        two_sided = bool((windows.right_end > windows.right).any())
+        right = self._side(windows, backward=True) if two_sided else None
+        absolute = windows.times + self.panel.origins[windows.series, None]
+        asked = np.arange(windows.times.shape[1]) < windows.counts[:, None]
+        truth = self.panel.values[windows.rows]
+        seen = np.isfinite(truth) & (windows.rows >= 0)[..., None]
+        return Batch(
+            left=left,
+            right=right,
+            phases=_tensor(harmonics(absolute, self.periods, self.n_harmonics)),
+            asked=torch.from_numpy(asked),
+            targets=_tensor(np.where(seen, truth, 0.0)),
+            observed=_tensor(seen),
+        )
+
+    def _side(self, windows: Windows, *, backward: bool) -> Side:
+        """One side, its rows from the farthest to the nearest one."""
+        panel, sign = self.panel, -1.0 if backward else 1.0
+        if backward:
+            count = np.minimum(windows.right_end - windows.right, self.n_rows)
+        else:
+            count = np.minimum(windows.left - panel.offsets[windows.series], self.n_rows)
+        steps = np.arange(max(int(count.max(initial=1)), 1))
+        valid = steps < count[:, None]
+        if backward:
+            index = windows.right[:, None] + count[:, None] - 1 - steps
+        else:
+            index = windows.left[:, None] - count[:, None] + steps
+        index = np.where(valid, index, 0)
+        present = count > 0
+        anchor_row = np.where(present, windows.right if backward else windows.left - 1, 0)
+        nearest = np.where(valid.any(1), panel.times[anchor_row], windows.times[:, 0])
+        times = np.where(valid, panel.times[index], nearest[:, None])
+        values = panel.values[index]
+        mask = np.isfinite(values) & valid[..., None]
+        values = np.where(mask, values, 0.0)
+        ages = sign * (nearest[:, None] - times)
+        lead = np.maximum(sign * (windows.times - nearest[:, None]), 0.0)
+        lags, lag_ages, lag_mask = self._lags(values, mask, ages)
+        seasonal = self._seasonal(windows, nearest, present, backward=backward)
+        absolute = times + panel.origins[windows.series, None]
+        phases = np.where(valid[..., None], harmonics(absolute, self.periods, 1), 0.0)
+        return Side(
+            present=torch.from_numpy(present),
+            length=torch.from_numpy(np.maximum(count, 1)),
+            gaps=_tensor(np.where(valid, -np.diff(ages, axis=1, prepend=ages[:, :1]), 0.0)),
+            ages=_tensor(np.where(valid, ages, 0.0)),
+            values=_tensor(values),
+            mask=_tensor(mask),
+            phases=_tensor(phases),
+            lead=_tensor(lead),
+            lags=_tensor(lags),
+            lag_ages=_tensor(lag_ages),
+            lag_mask=_tensor(lag_mask),
+            seasonal=_tensor(np.nan_to_num(seasonal)),
+            seasonal_mask=_tensor(np.isfinite(seasonal)),
+            backward=backward,
+        )
+
+    def _lags(self, values: Float64, mask: Bool, ages: Float64) -> tuple[Float64, Float64, Bool]:
+        """The values last read per channel, the latest first, each (batch, channels, n_lags)."""
+        order = np.where(mask, np.arange(mask.shape[1])[:, None], -1)
+        latest = -np.sort(-order, axis=1)[:, : self.n_lags]
+        missing = self.n_lags - latest.shape[1]
+        latest = np.pad(latest, ((0, 0), (0, missing), (0, 0)), constant_values=-1)
+        known = latest >= 0
+        index = np.maximum(latest, 0)
+        lags = np.where(known, np.take_along_axis(values, index, 1), 0.0)
+        old = np.broadcast_to(ages[..., None], values.shape)
+        lag_ages = np.where(known, np.take_along_axis(old, index, 1), 0.0)
+        return lags.swapaxes(1, 2), lag_ages.swapaxes(1, 2), known.swapaxes(1, 2)
+
+    def _seasonal(
+        self, windows: Windows, nearest: Float64, present: Bool, *, backward: bool
+    ) -> Float64:
+        """Interpolated values whole periods away from the queries; NaN where nothing is known."""
+        channels = self.panel.values.shape[1]
+        shape = (*windows.times.shape, channels, N_SEASONS * len(self.periods))
+        out = np.full(shape, np.nan)
+        for i in np.flatnonzero(present) if self.periods else ():
+            for c in range(channels):
+                times, values = self._seen(int(windows.series[i]), c, nearest[i], backward)
+                if len(times):
+                    out[i, :, c] = self._seasons_of(windows.times[i], nearest[i], times, values)
+        return out
+
+    def _seasons_of(
+        self, asked: Float64, nearest: float, times: Float64, values: Float64
+    ) -> Float64:
+        """Columns of one window and channel, (n_queries, n_seasonal)."""
+        columns = []
+        direction = 1.0 if nearest >= times[-1] else -1.0
+        for period in self.periods:
+            back = np.maximum(np.ceil(direction * (asked - nearest) / period - 1e-6), 1.0)
+            for extra in range(N_SEASONS):
+                at = asked - direction * (back + extra) * period
+                inside = (at >= times[0]) & (at <= times[-1])
+                columns.append(np.where(inside, np.interp(at, times, values), np.nan))
+        return np.column_stack(columns)
+
+    def _seen(
+        self, series: int, channel: int, nearest: float, backward: bool
+    ) -> tuple[Float64, Float64]:
+        """Observed times and values of a channel up to the anchor, or from it on."""
+        if (series, channel) not in self._observed:
+            times, values = self.panel.series(series)
+            known = np.isfinite(values[:, channel])
+            self._observed[series, channel] = times[known], values[known, channel]
+        times, values = self._observed[series, channel]
+        if backward:
+            start = int(np.searchsorted(times, nearest, "left"))
+            return times[start:], values[start:]
+        end = int(np.searchsorted(times, nearest, "right"))
+        return times[:end], values[:end]
+
+
+def _tensor(array: npt.NDArray[np.float64] | Bool) -> Tensor:
+    """A float32 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
+
+
+def _moved(item: _T, device: torch.device) -> _T:
+    """The same with all tensors on a device."""
+    moved: dict[str, Any] = {}
+    for f in fields(item):
+        value = getattr(item, f.name)
+        if isinstance(value, Tensor):
+            moved[f.name] = value.to(device)
+        elif isinstance(value, Side):
+            moved[f.name] = _moved(value, device)
+    return replace(item, **moved)
