@@ -61,6 +61,7 @@ class QuantileHead(Head):
     levels: Tensor
     scores: Tensor
     raw_steps: Tensor
+    weights: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,6 +72,8 @@ class QuantileHead(Head):
         self.register_buffer("levels", levels)
         self.register_buffer("scores", scores)
         self.register_buffer("raw_steps", torch.log(torch.expm1(torch.diff(scores))))
+        edges = torch.cat([levels.new_zeros(1), (levels[1:] + levels[:-1]) / 2, levels.new_ones(1)])
+        self.register_buffer("weights", torch.diff(edges))
         self.n_outputs = 1 + len(levels)
 
     def knots(self, raw: Tensor) -> Tensor:
@@ -82,9 +85,10 @@ class QuantileHead(Head):
         return raw[..., :1] + torch.exp(raw[..., 1:2].clamp(-6, 4)) * spread
 
     def loss(self, raw: Tensor, centre: Tensor, scale: Tensor, target: Tensor) -> Tensor:
-        """Twice the mean pinball loss over the levels: an estimate of the CRPS."""
+        """Twice the pinball loss integrated over the levels: an estimate of the CRPS."""
         error = target[..., None] - (centre[..., None] + scale[..., None] * self.knots(raw))
-        return 2 * torch.maximum(self.levels * error, (self.levels - 1) * error).mean(-1)
+        pinball = torch.maximum(self.levels * error, (self.levels - 1) * error)
+        return 2 * (pinball * self.weights).sum(-1)
 
     def quantiles(self, raw: Tensor, centre: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
         """Quantiles, linear in the normal score between the knots and beyond them."""
