@@ -1,0 +1,246 @@
+"""The network of the built-in forecasters: encode a side, flow to the query, decode."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from odeseries.anchoring import Anchor, Anchored
+from odeseries.encoders import Encoder
+from odeseries.interfaces import Dynamics
+from odeseries.likelihoods import Head
+from odeseries.nets import Perceptron, zero_last_layer
+from odeseries.solvers import solve
+from odeseries.windows import Batch, Side
+
+__all__ = ["FlowNetwork", "Sizes"]
+
+CLIP = 10.0
+RECONSTRUCTED = 2.0
+SHORT, LONG = 0.1, 0.4
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Dimensions of a network."""
+
+    n_channels: int
+    n_lags: int
+    n_seasonal: int
+    n_row_phases: int
+    n_query_phases: int
+    hidden: int
+
+    @property
+    def n_row_features(self) -> int:
+        """Features of a row: values, masks, two kinds of time, phases, direction."""
+        return 2 * self.n_channels + 3 + self.n_row_phases
+
+    @property
+    def n_local(self) -> int:
+        """Features of a channel at a query: lags, seasons, age, statics."""
+        return 3 * self.n_lags + 2 * self.n_seasonal + 6
+
+
+class FlowNetwork(nn.Module):
+    """Latent flow from the anchor of each side to the query, decoded channel by channel.
+
+    The state at a side's anchor comes from an encoder of its rows, follows the dynamics for the
+    time to the query, and is decoded together with the channel's own lags. Where both sides are
+    seen, their decodings are averaged, the nearer one weighing more.
+
+    Parameters
+    ----------
+    sizes : Sizes
+        Dimensions.
+    encoder : Encoder
+        From rows to a vector.
+    dynamics : Dynamics
+        Of the latent vector.
+    head : Head
+        Predictive distribution.
+    anchor : Anchor
+        First guess.
+    solver, solver_params : str, dict
+        Method of integration; the unit of time is the horizon.
+    variational : bool
+        Whether the initial state is drawn from a learned normal distribution and the seen rows
+        are reconstructed (Rubanova et al. 2019, equation (9)).
+    tied : bool
+        Whether the state of the encoder is the initial state of the flow.
+    """
+
+    def __init__(
+        self,
+        sizes: Sizes,
+        encoder: Encoder,
+        dynamics: Dynamics,
+        head: Head,
+        anchor: Anchor,
+        *,
+        solver: str,
+        solver_params: dict[str, float],
+        variational: bool = False,
+        tied: bool = False,
+    ) -> None:
+        super().__init__()
+        self.sizes, self.variational, self.tied = sizes, variational, tied
+        self.solver, self.solver_params = solver, solver_params
+        self.encoder, self.dynamics, self.head, self.anchor = encoder, dynamics, head, anchor
+        hidden = sizes.hidden
+        n_static = 2 * sizes.n_channels
+        factor = 2 if variational else 1
+        if not tied:
+            self.initial = nn.Linear(encoder.hidden + n_static, factor * dynamics.dim)
+        self.shared = nn.Linear(dynamics.dim + 4 + sizes.n_query_phases, hidden)
+        self.local = nn.Linear(sizes.n_local, hidden, bias=False)
+        self.channel = nn.Parameter(0.1 * torch.randn(sizes.n_channels, hidden))
+        self.decode = Perceptron((hidden, hidden, head.n_outputs))
+        zero_last_layer(self.decode)
+        self.skip = nn.Linear(3 * (sizes.n_lags + sizes.n_seasonal + 1), 1, bias=False)
+        nn.init.zeros_(self.skip.weight)
+
+    def forward(self, batch: Batch) -> tuple[Tensor, Anchored]:
+        """Raw outputs of the head, (batch, n_queries, channels, n_outputs), and the anchors."""
+        anchored = self.anchor(batch)
+        raw, _ = self._decoded(batch, anchored, None)
+        return raw, anchored
+
+    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Loss of every window, shape (batch,).
+
+        The future's loss is averaged over the observed targets; the variational one adds the
+        mean loss of the reconstructed rows and the divergence from the prior per observation.
+        """
+        anchored = self.anchor(batch)
+        raw, extra = self._decoded(batch, anchored, generator if self.variational else None)
+        each = self.head.loss(raw, anchored.base, anchored.spread, batch.targets)
+        seen = batch.observed
+        return (each * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1) + extra
+
+    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
+        raw, anchored = self(batch)
+        return self.head.quantiles(raw, anchored.base, anchored.spread, levels), anchored.age
+
+    def _decoded(
+        self, batch: Batch, anchored: Anchored, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """Raw outputs and the additional loss of each window."""
+        total = torch.zeros((), device=batch.phases.device)
+        weights, extra = total, total
+        for side in batch.sides():
+            hidden, skip, more = self._side(side, batch, anchored, generator)
+            weight = side.present[:, None] / (side.lead + 1e-2)
+            weight = weight[..., None, None]
+            total = total + weight * torch.cat([hidden, skip], -1)
+            weights = weights + weight
+            extra = extra + more
+        joined = total / weights.clamp(min=1e-6)
+        raw: Tensor = self.decode(functional.silu(joined[..., :-1]))
+        skip = joined[..., -1] * (anchored.scale[:, None] / anchored.spread)
+        raw = torch.cat([raw[..., :1] + skip[..., None], raw[..., 1:]], -1)
+        return raw, extra
+
+    def _side(
+        self, side: Side, batch: Batch, anchored: Anchored, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Hidden features, linear skip and additional loss of one side."""
+        statics = self._statics(side, anchored)
+        rows = self._rows(side, anchored)
+        code = self.encoder(rows, side.gaps, side.length)
+        extra = torch.zeros(len(rows), device=rows.device)
+        if not self.tied:
+            code = self.initial(torch.cat([code, statics.flatten(1)], -1))
+        if self.variational:
+            code, divergence = _sampled(code, generator)
+            extra = self._reconstruction(side, anchored, code, divergence) * side.present
+        state = self._flow(code, side.lead)
+        common = self._common(state, side.lead, batch.phases, side.backward)
+        local, linear = self._local(side, anchored, statics)
+        hidden = common[:, :, None] + self.local(local) + self.channel
+        return hidden, self.skip(linear), extra
+
+    def _rows(self, side: Side, anchored: Anchored) -> Tensor:
+        """Features of the rows, (batch, n_rows, n_row_features)."""
+        centred = (side.values - anchored.level[:, None]) / anchored.scale[:, None]
+        centred = (centred * side.mask).clamp(-CLIP, CLIP)
+        times = torch.stack([side.gaps, side.ages], -1)
+        direction = torch.full_like(side.gaps, float(side.backward))[..., None]
+        return torch.cat(
+            [centred, side.mask, torch.log1p(10 * times), side.phases, direction], -1
+        )
+
+    def _statics(self, side: Side, anchored: Anchored) -> Tensor:
+        """Level and scale of every channel, (batch, channels, 2)."""
+        level = torch.tanh(self.anchor.clipped(anchored.level) / 2)
+        scale = torch.log(anchored.scale / self.anchor.pooled.sqrt()).clamp(-3, 3)
+        return torch.stack([level, scale], -1) * side.present[:, None, None]
+
+    def _flow(self, code: Tensor, lead: Tensor) -> Tensor:
+        """Latent vector at every lead, (batch, n_queries, dim)."""
+        order = lead.argsort(1)
+        times = functional.pad(lead.gather(1, order), (1, 0))
+        start = self.dynamics.lift(code)
+        path = solve(self.dynamics, start, times, solver=self.solver, **self.solver_params)
+        states = self.dynamics.read(path.ys[:, 1:])
+        back = order.argsort(1)[..., None].expand_as(states)
+        return states.gather(1, back)
+
+    def _common(self, state: Tensor, lead: Tensor, phases: Tensor, backward: bool) -> Tensor:
+        """What all channels share at a query."""
+        times = [lead, torch.log1p(10 * lead), torch.exp(-lead / SHORT)]
+        flags = [*times, torch.full_like(lead, float(backward))]
+        out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases], -1))
+        return out
+
+    def _local(self, side: Side, anchored: Anchored, statics: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of every channel at a query, and the columns of the linear skip."""
+        level, scale = anchored.level[..., None], anchored.scale[..., None]
+        lags = ((side.lags - level) / scale * side.lag_mask).clamp(-CLIP, CLIP)
+        ages = torch.log1p(10 * side.lag_ages) * side.lag_mask
+        of_channel = torch.cat([lags, ages, side.lag_mask, statics], -1)
+        seasonal = (side.seasonal - level[:, None]) / scale[:, None]
+        seasonal = (seasonal * side.seasonal_mask).clamp(-CLIP, CLIP)
+        base = (anchored.base - anchored.level[:, None]) / anchored.scale[:, None]
+        size = anchored.spread / anchored.scale[:, None]
+        age = anchored.age
+        times = [torch.log1p(10 * age), torch.exp(-age / SHORT), torch.log(size)]
+        shape = (*age.shape, -1)
+        spread_out = of_channel[:, None].expand(shape)
+        extra = torch.stack([base.clamp(-CLIP, CLIP), *times], -1)
+        local = torch.cat([spread_out, seasonal, side.seasonal_mask, extra], -1)
+        moving = torch.cat([lags[:, None].expand(shape), seasonal, extra[..., :1]], -1)
+        lead = side.lead[..., None, None]
+        fades = [moving, moving * lead.clamp(max=3.0), moving * torch.exp(-lead / LONG)]
+        return local, torch.cat(fades, -1)
+
+    def _reconstruction(
+        self, side: Side, anchored: Anchored, code: Tensor, divergence: Tensor
+    ) -> Tensor:
+        """Loss of the seen rows within two horizons of the anchor, from the latent path alone."""
+        ages = side.ages.clamp(max=RECONSTRUCTED)
+        state = self._flow(code, -ages)
+        phases = torch.zeros(*ages.shape, self.sizes.n_query_phases, device=ages.device)
+        common = self._common(state, -ages, phases, side.backward)
+        raw = self.decode(functional.silu(common[:, :, None] + self.channel))
+        centre = anchored.level[:, None].expand_as(side.values)
+        scale = anchored.scale[:, None].expand_as(side.values)
+        seen = side.mask * (side.ages < RECONSTRUCTED)[..., None]
+        each = self.head.loss(raw, centre, scale, side.values)
+        count = seen.sum((1, 2)).clamp(min=1)
+        return ((each * seen).sum((1, 2)) + divergence) / count
+
+
+def _sampled(code: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
+    """A draw of the initial state (its mean without a generator) and its divergence in nats."""
+    mean, log_std = code.chunk(2, -1)
+    log_std = log_std.clamp(-6, 2)
+    divergence = (0.5 * (mean**2 + torch.exp(2 * log_std) - 1) - log_std).sum(-1)
+    if generator is None:
+        return mean, divergence
+    noise = torch.randn(mean.shape, generator=generator).to(mean)
+    return mean + torch.exp(log_std) * noise, divergence
