@@ -182,7 +182,7 @@ class FlowNetwork(nn.Module):
 
     def _flow(self, code: Tensor, lead: Tensor) -> Tensor:
         """Latent vector at every lead, (batch, n_queries, dim)."""
-        order = lead.argsort(1)
+        order = lead.abs().argsort(1)
         times = functional.pad(lead.gather(1, order), (1, 0))
         start = self.dynamics.lift(code)
         path = solve(self.dynamics, start, times, solver=self.solver, **self.solver_params)
