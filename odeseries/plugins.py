@@ -7,39 +7,22 @@ look-up imports at most one plugin, and a broken plugin fails only the person wh
 
 from __future__ import annotations
 
-import inspect
-import os
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Literal, TypeAlias, TypeVar, overload
+from typing import TypeVar
 
-import pluggy
-
-from odeseries import hookspecs
+from odeseries import offers
 from odeseries.errors import PluginError
 from odeseries.hookspecs import PROJECT
-from odeseries.interfaces import Dynamics, Forecaster, Solver
+from odeseries.offers import BASES, ENVIRONMENT_VARIABLE, Kind, Offer
 
 __all__ = ["Kind", "PluginInfo", "Registry", "get", "listing", "qualified_name", "register"]
 
-Kind: TypeAlias = Literal["dynamics", "solver", "forecaster"]
-Offer: TypeAlias = dict[Kind, dict[str, type]]
-
-BASES: dict[Kind, type] = {"dynamics": Dynamics, "solver": Solver, "forecaster": Forecaster}
-HOOKS: dict[Kind, str] = {
-    "dynamics": "odeseries_dynamics",
-    "solver": "odeseries_solvers",
-    "forecaster": "odeseries_forecasters",
-}
 LOCAL = "local"
 RESERVED = (LOCAL, "torchdiffeq", "torchsde")
-ENVIRONMENT_VARIABLE = "ODESERIES_PLUGINS"
 
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 _C = TypeVar("_C", bound=type)
 
 
@@ -92,7 +75,7 @@ class Registry:
             If the name is unknown or its plugin is broken, or the class is of another kind.
         """
         if isinstance(name, type):
-            _check_class(kind, name, f"{kind}={name.__name__}")
+            offers.check_class(kind, name, f"{kind}={name.__name__}")
             return name
         if not isinstance(name, str):
             raise PluginError(f"{kind}={name!r} is neither a name nor a class: pass one of them.")
@@ -106,19 +89,23 @@ class Registry:
             return self._get_reserved(kind, qualifier, bare)
         offer = self._load(qualifier)
         if bare not in offer[kind]:
-            raise PluginError(_unknown_in(kind, qualifier, bare, offer))
+            found = sorted(offer[kind])
+            raise PluginError(
+                f"The plugin '{qualifier}' has no {kind} '{bare}'"
+                f"{offers.meant(bare, found, qualifier)}. It offers {offers.enumerated(found)}."
+            )
         return offer[kind][bare]
 
     def register(self, cls: _C, *, name: str) -> _C:
         """Make a class known as ``local:name`` in this process."""
-        kind = _kind_of(cls)
-        _check_class(kind, cls, f"'{LOCAL}:{name}'")
-        _check_name(name, LOCAL)
+        kind = offers.kind_of(cls)
+        offers.check_class(kind, cls, f"'{LOCAL}:{name}'")
+        offers.check_name(name, LOCAL)
         known = self._local[kind].get(name)
-        if known is not None and _origin(known) != _origin(cls):
+        if known is not None and offers.origin(known) != offers.origin(cls):
             raise PluginError(
-                f"'{LOCAL}:{name}' is already {'.'.join(_origin(known))}: choose another name for "
-                f"{'.'.join(_origin(cls))}."
+                f"'{LOCAL}:{name}' is already {'.'.join(offers.origin(known))}: choose another name for "
+                f"{'.'.join(offers.origin(cls))}."
             )
         self._local[kind][name] = cls
         return cls
@@ -131,7 +118,7 @@ class Registry:
         PluginError
             If nothing offers the class.
         """
-        kind = _kind_of(cls)
+        kind = offers.kind_of(cls)
         for prefix, names in self._known(kind, cls):
             for name, candidate in names.items():
                 if candidate is cls:
@@ -145,7 +132,7 @@ class Registry:
         """Everything installed, the built-ins first; a plugin that fails is listed as failed."""
         entries = [self._describe_builtins()]
         if any(self._local.values()):
-            entries.append(PluginInfo(LOCAL, "this process", "-", _names(self._local, LOCAL)))
+            entries.append(PluginInfo(LOCAL, "this process", "-", offers.names(self._local, LOCAL)))
         return entries + [self._describe(name) for name in sorted(self._plugins())]
 
     def _builtin(self, kind: Kind) -> dict[str, type]:
@@ -153,7 +140,7 @@ class Registry:
             # The one inversion of the layering: the built-ins import the whole package, so that
             # they are imported by name and only when a name is looked up.
             module = import_module("odeseries._builtins")
-            self._builtins[kind] = _collect(module, "odeseries", [kind], builtin=True)[kind]
+            self._builtins[kind] = offers.collect(module, "odeseries", [kind], builtin=True)[kind]
         return self._builtins[kind]
 
     def _plugins(self) -> dict[str, list[EntryPoint]]:
@@ -162,7 +149,7 @@ class Registry:
             self._installed = {}
             for entry in self._discover():
                 same = self._installed.setdefault(entry.name, [])
-                if _identity(entry) not in map(_identity, same):
+                if offers.identity(entry) not in map(offers.identity, same):
                     same.append(entry)
         return self._installed
 
@@ -174,8 +161,8 @@ class Registry:
         offered = sorted(n.removeprefix(prefix) for n in names if n.startswith(prefix))
         remedy = " Register it in this process with odeseries.register." * (qualifier == LOCAL)
         raise PluginError(
-            f"There is no {kind} '{qualifier}:{bare}'{_meant(bare, offered, qualifier)}.{remedy} "
-            f"'{qualifier}' offers {_enumerate(offered)}."
+            f"There is no {kind} '{qualifier}:{bare}'{offers.meant(bare, offered, qualifier)}.{remedy} "
+            f"'{qualifier}' offers {offers.enumerated(offered)}."
         )
 
     def _load(self, qualifier: str) -> Offer:
@@ -187,10 +174,10 @@ class Registry:
             raise PluginError(refusal)
         (entry,) = self._plugins()[qualifier]
         try:
-            offer = _collect(entry.load(), qualifier, list(BASES))
+            offer = offers.collect(entry.load(), qualifier, list(BASES))
         except (Exception, SystemExit) as error:
             self._failures[qualifier] = (
-                f"The plugin '{qualifier}' of {_source(entry)} can't be used: "
+                f"The plugin '{qualifier}' of {offers.source(entry)} can't be used: "
                 f"{type(error).__name__}: {error}"
             )
             raise PluginError(self._failures[qualifier]) from error
@@ -203,18 +190,18 @@ class Registry:
         if not entries:
             installed = sorted(self._plugins())
             return (
-                f"No plugin '{qualifier}' is installed{_meant(qualifier, installed)}. "
-                f"Installed plugins: {_enumerate(installed)}."
+                f"No plugin '{qualifier}' is installed{offers.meant(qualifier, installed)}. "
+                f"Installed plugins: {offers.enumerated(installed)}."
             )
-        if qualifier in RESERVED or not _NAME.fullmatch(qualifier):
+        if qualifier in RESERVED or not offers.well_formed(qualifier):
             return (
-                f"The plugin '{qualifier}' of {_source(entries[0])} is refused: the name is "
+                f"The plugin '{qualifier}' of {offers.source(entries[0])} is refused: the name is "
                 f"reserved or malformed. Rename the entry point."
             )
         if len(entries) > 1:
-            sources = " and ".join(sorted(map(_source, entries)))
+            sources = " and ".join(sorted(map(offers.source, entries)))
             return f"The plugin name '{qualifier}' is claimed by {sources}: uninstall one of them."
-        if not _enabled(qualifier):
+        if not offers.enabled(qualifier):
             return (
                 f"The plugin '{qualifier}' is switched off: the environment variable "
                 f"{ENVIRONMENT_VARIABLE} does not name it."
@@ -223,26 +210,26 @@ class Registry:
 
     def _loadable(self) -> dict[str, Offer]:
         """Every plugin that works; used only to help after an unknown name."""
-        offers = {}
+        loadable = {}
         for qualifier in sorted(self._plugins()):
             try:
-                offers[qualifier] = self._load(qualifier)
+                loadable[qualifier] = self._load(qualifier)
             except PluginError:
                 continue
-        return offers
+        return loadable
 
     def _unknown_bare(self, kind: Kind, name: str) -> str:
-        offers = self._loadable() | {LOCAL: self._local}
+        known = self._loadable() | {LOCAL: self._local}
         everything = sorted(self._builtin(kind)) + [
-            f"{qualifier}:{bare}" for qualifier, offer in offers.items() for bare in offer[kind]
+            f"{qualifier}:{bare}" for qualifier, offer in known.items() for bare in offer[kind]
         ]
         exact = [full for full in everything if full.partition(":")[2] == name]
         if exact:
             meant = "; did you mean " + " or ".join(f"'{full}'" for full in exact) + "?"
             return f"'{name}' is not built in{meant}"
         return (
-            f"There is no {kind} '{name}'{_meant(name, everything)}. "
-            f"Known: {_enumerate(everything)}."
+            f"There is no {kind} '{name}'{offers.meant(name, everything)}. "
+            f"Known: {offers.enumerated(everything)}."
         )
 
     def _known(self, kind: Kind, cls: type) -> Iterable[tuple[str, dict[str, type]]]:
@@ -259,14 +246,77 @@ class Registry:
 
     def _describe(self, qualifier: str) -> PluginInfo:
         entries = self._plugins()[qualifier]
-        distribution = " and ".join(sorted({_distribution(e)[0] for e in entries}))
-        version = " and ".join(sorted({_distribution(e)[1] for e in entries}))
+        distribution = " and ".join(sorted({offers.distribution(e)[0] for e in entries}))
+        version = " and ".join(sorted({offers.distribution(e)[1] for e in entries}))
         try:
-            provides = _names(self._load(qualifier), qualifier)
+            provides = offers.names(self._load(qualifier), qualifier)
         except PluginError as error:
             return PluginInfo(qualifier, distribution, version, {}, str(error))
         return PluginInfo(qualifier, distribution, version, provides)
 
     def _describe_builtins(self) -> PluginInfo:
         offer = {kind: self._builtin(kind) for kind in BASES}
-        return PluginInfo("built-in", PROJECT, _own_version(), _names(offer, ""))
+        return PluginInfo("built-in", PROJECT, offers.own_version(), offers.names(offer, ""))
+
+
+def _discover() -> Iterable[EntryPoint]:
+    """Entry points of the installed plugins."""
+    return entry_points(group=PROJECT)
+
+
+_REGISTRY = Registry(_discover)
+
+
+def get(kind: Kind, name: str | type) -> type:
+    """The class of that kind and name.
+
+    Parameters
+    ----------
+    kind : {"dynamics", "solver", "forecaster"}
+        What is looked for.
+    name : str or type
+        A built-in's bare name, ``"plugin:name"``, ``"local:name"``, or a class of the kind.
+
+    Returns
+    -------
+    type
+
+    Raises
+    ------
+    PluginError
+        If the name is unknown, its plugin broken, or the class of another kind.
+    """
+    return _REGISTRY.get(kind, name)
+
+
+def register(cls: _C, *, name: str) -> _C:
+    """Make a class known as ``local:name`` in this process.
+
+    Parameters
+    ----------
+    cls : type
+        Subclass of `Dynamics`, `Solver` or a forecaster's base.
+    name : str
+        Bare name.
+
+    Returns
+    -------
+    type
+        The class itself.
+
+    Raises
+    ------
+    PluginError
+        If the name is taken by another class or the class is of no known kind.
+    """
+    return _REGISTRY.register(cls, name=name)
+
+
+def qualified_name(cls: type) -> str:
+    """The name under which `get` finds a class; `PluginError` if nothing offers it."""
+    return _REGISTRY.qualified_name(cls)
+
+
+def listing() -> list[PluginInfo]:
+    """Everything installed; works with every plugin broken."""
+    return _REGISTRY.listing()

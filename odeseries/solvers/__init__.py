@@ -1,1 +1,5 @@
+"""Integration of learned dynamics over ragged batches."""
 
+from odeseries.solvers.solve import solve
+
+__all__ = ["solve"]
