@@ -1,0 +1,303 @@
+"""Two-phase fitting: a held-out part chooses how long to train, then all data are used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from odeseries.panel import Float64, Panel
+from odeseries.sampling import WindowSampler, forecast_windows
+from odeseries.seasonality import calendar_periods, validated_periods
+from odeseries.training import Loop, Record
+from odeseries.widths import Widths
+from odeseries.windows import Batch, Loader, Scaling, Windows
+
+__all__ = ["Fitted", "Model", "Recipe", "fit"]
+
+FEWEST_SERIES = 8
+LEAST_STEPS_PER_EPOCH = 10
+STEPS_WITHOUT_HOLDOUT = 100
+FIT_WINDOWS = 512
+HELD_WINDOWS = 256
+MOST_PERIODS = 4
+CALENDAR_UNITS = 1.0
+
+
+class Model(nn.Module):
+    """What a forecaster's network offers to the fit; an interface."""
+
+    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Loss of every window, shape (batch,)."""
+        raise NotImplementedError
+
+    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
+        raise NotImplementedError
+
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Take statistics from windows before the first step."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that steers a fit beside the network.
+
+    Attributes
+    ----------
+    horizon : float
+        In clock units.
+    seasonality : "auto", None or sequence of float
+        Periods in clock units.
+    calendar : bool
+        Whether the clock is one of dates, so that days and years mean something.
+    """
+
+    horizon: float
+    seasonality: str | Sequence[float] | None
+    calendar: bool
+    n_rows: int
+    n_lags: int
+    n_harmonics: int
+    n_queries: int
+    interpolation: float
+    backcast: float
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    validation_fraction: float
+    input_noise: float
+    device: torch.device
+    verbose: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A trained network with the units and periods that it was trained in."""
+
+    net: Model
+    scaling: Scaling
+    periods: tuple[float, ...]
+    widths: Widths
+    records: list[Record]
+    best_steps: int
+    held_out_loss: float
+
+    def loader(self, panel: Panel, recipe: Recipe) -> Loader:
+        """Cuts batches from a panel in clock units."""
+        return _loader(self.scaling.apply(panel), self.periods, recipe)
+
+
+Build = Callable[[int, tuple[float, ...]], Model]
+
+
+def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
+    """Fit in two phases.
+
+    First a part is held out: the last share of the time of each series or, of a panel of many,
+    whole series. Training at a constant rate on the rest tells the number of steps after which
+    the held-out forecasts are best, and how wide they should be. Then a fresh network is
+    trained on everything for that many steps.
+
+    Parameters
+    ----------
+    panel : Panel
+        In clock units.
+    recipe : Recipe
+    build : callable
+        ``build(n_channels, periods)`` makes a network; periods in horizons.
+    seed : int
+        Seed of everything random.
+
+    Returns
+    -------
+    Fitted
+    """
+    rng = np.random.default_rng(seed)
+    known, held, starts = _split(panel, recipe, rng)
+    steps, widths, loss = STEPS_WITHOUT_HOLDOUT, Widths(), float("nan")
+    records: list[Record] = []
+    if known is not None:
+        scaling = Scaling.fitted(_complete(known, panel), recipe.horizon)
+        first = _Phase(known, scaling, recipe, build, seed, rng)
+        checks = first.checks(held, starts / recipe.horizon)
+        if checks:
+            trained = first.search(checks)
+            steps, loss = max(trained.steps, 1), trained.loss
+            records += trained.records
+            widths = Widths.fitted(first.net, checks, recipe.device)
+    scaling = Scaling.fitted(panel, recipe.horizon)
+    second = _Phase(panel, scaling, recipe, build, seed + 1, rng)
+    records += second.refit(steps)
+    return Fitted(second.net, scaling, second.periods, widths, records, steps, loss)
+
+
+class _Phase:
+    """One network trained on one panel."""
+
+    def __init__(
+        self,
+        panel: Panel,
+        scaling: Scaling,
+        recipe: Recipe,
+        build: Build,
+        seed: int,
+        rng: np.random.Generator,
+    ) -> None:
+        self.scaling, self.recipe, self.rng = scaling, recipe, rng
+        self.panel = scaling.apply(panel)
+        self.periods = _periods(self.panel, recipe)
+        self.loader = _loader(self.panel, self.periods, recipe)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            net = build(len(panel.channels), self.periods)
+        self.net = net.to(recipe.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.sampler = WindowSampler(
+            self.panel,
+            rng,
+            n_queries=recipe.n_queries,
+            interpolation=recipe.interpolation,
+            backcast=recipe.backcast,
+        )
+        windows = self.sampler.cover(FIT_WINDOWS)
+        self.net.start(list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS))))))
+
+    def checks(self, held: Panel, starts: Float64) -> list[Batch]:
+        """Forecasts of the held-out part, the same at every validation."""
+        panel = self.scaling.apply(held)
+        rng = np.random.default_rng(0)
+        windows = forecast_windows(
+            panel, starts, rng, n_queries=self.recipe.n_queries, most=HELD_WINDOWS
+        )
+        loader = _loader(panel, self.periods, self.recipe)
+        return list(_cut(loader, windows, 64, self.recipe.device))
+
+    def search(self, checks: list[Batch]) -> Loop:
+        """Train until the held-out loss stops falling."""
+        recipe = self.recipe
+        loop = self._loop("choosing the length")
+        return loop.search(
+            self._epochs(),
+            lambda: _mean_loss(self.net, checks),
+            max_epochs=recipe.max_epochs,
+            patience=recipe.patience,
+        )
+
+    def refit(self, steps: int) -> list[Record]:
+        """Train a given number of steps."""
+        return self._loop("training on all").cycle(self._epochs(), steps).records
+
+    def _loop(self, description: str) -> Loop:
+        return Loop(
+            self.net,
+            self._loss,
+            learning_rate=self.recipe.learning_rate,
+            decay=self.recipe.weight_decay,
+            description=description,
+            verbose=self.recipe.verbose,
+        )
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Mean loss of a batch whose inputs are jittered."""
+        return self.net.loss(_jittered(batch, self.recipe.input_noise, self.generator), self.generator).mean()
+
+    def _epochs(self) -> Iterator[Iterator[Batch]]:
+        """Endless epochs; in each every observation is a target at least once."""
+        size = self.recipe.batch_size
+        while True:
+            windows = self.sampler.cover(LEAST_STEPS_PER_EPOCH * size)
+            yield self._batches(windows)
+
+    def _batches(self, windows: Windows) -> Iterator[Batch]:
+        return _cut(self.loader, windows, self.recipe.batch_size, self.recipe.device)
+
+
+def _loader(panel: Panel, periods: Sequence[float], recipe: Recipe) -> Loader:
+    return Loader(
+        panel,
+        periods,
+        n_rows=recipe.n_rows,
+        n_lags=recipe.n_lags,
+        n_harmonics=recipe.n_harmonics,
+    )
+
+
+def _cut(loader: Loader, windows: Windows, size: int, device: torch.device) -> Iterator[Batch]:
+    """Batches of at most ``size`` windows."""
+    for start in range(0, len(windows), size):
+        chosen = np.arange(start, min(start + size, len(windows)))
+        yield loader.batch(windows.take(chosen)).to(device)
+
+
+def _split(
+    panel: Panel, recipe: Recipe, rng: np.random.Generator
+) -> tuple[Panel | None, Panel, Float64]:
+    """Known part, panel of the held-out forecasts, and their earliest cutoffs.
+
+    Cutoffs are relative to the origins of the series, in clock units.
+    """
+    share = recipe.validation_fraction
+    if share == 0:
+        return None, panel, np.zeros(len(panel))
+    if len(panel) >= FEWEST_SERIES:
+        order = rng.permutation(len(panel))
+        count = max(1, round(share * len(panel)))
+        held = panel.select(np.sort(order[:count]))
+        return panel.select(np.sort(order[count:])), held, np.zeros(count)
+    starts = (1 - share) * panel.spans()
+    known = panel.before(starts)
+    if known.n_rows < 2 or not np.isfinite(known.values).any(0).all():
+        return None, panel, starts
+    return known, panel, starts
+
+
+def _complete(known: Panel, panel: Panel) -> Panel:
+    """The known part, or everything where a channel is not observed in it."""
+    return known if np.isfinite(known.values).any(0).all() else panel
+
+
+def _periods(panel: Panel, recipe: Recipe) -> tuple[float, ...]:
+    """Periods in horizons, the given ones or those that were validated, over all channels."""
+    if recipe.seasonality is None:
+        return ()
+    if not isinstance(recipe.seasonality, str):
+        return tuple(p / recipe.horizon for p in recipe.seasonality)
+    calendar = [p / recipe.horizon for p in calendar_periods()] if recipe.calendar else []
+    found: list[float] = []
+    for c in range(min(len(panel.channels), 8)):
+        series = []
+        for i in range(len(panel)):
+            times, values = panel.series(i)
+            seen = np.isfinite(values[:, c])
+            series.append((times[seen] + panel.origins[i], values[seen, c]))
+        for period in validated_periods(series, calendar=calendar):
+            if all(abs(np.log(period / p)) > 0.03 for p in found):
+                found.append(period)
+    return tuple(found[:MOST_PERIODS])
+
+
+def _jittered(batch: Batch, noise: float, generator: torch.Generator) -> Batch:
+    """The batch with noise on its inputs, in shares of their spread within the window."""
+    if noise == 0:
+        return batch
+    left = batch.left
+    total = left.mask.sum(1, keepdim=True).clamp(min=1)
+    mean = (left.values * left.mask).sum(1, keepdim=True) / total
+    spread = ((left.values - mean) ** 2 * left.mask).sum(1, keepdim=True).div(total).sqrt()
+    drawn = torch.randn(left.values.shape, generator=generator).to(left.values)
+    values = left.values + noise * spread * drawn * left.mask
+    return replace(batch, left=replace(left, values=values))
+
+
+@torch.no_grad()
+def _mean_loss(net: Model, batches: Sequence[Batch]) -> float:
+    """Mean loss over windows."""
+    total = torch.cat([net.loss(b, None) for b in batches])
+    return float(total.mean())

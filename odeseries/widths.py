@@ -1,0 +1,66 @@
+"""Widths of the intervals, adjusted on held-out forecasts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from odeseries.metrics import LEVELS, crps_from_quantiles
+from odeseries.panel import Float64
+from odeseries.windows import Batch
+
+__all__ = ["Widths"]
+
+FACTORS = (0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
+LEAST_TARGETS = 60
+N_BINS = 3
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Factors on the distance of a quantile from the median, by the age of the last value.
+
+    Attributes
+    ----------
+    ages, factors : tuple of float
+        The factor is interpolated between the ages, and constant beyond them.
+    """
+
+    ages: tuple[float, ...] = (0.0,)
+    factors: tuple[float, ...] = (1.0,)
+
+    @classmethod
+    @torch.no_grad()
+    def fitted(cls, net: torch.nn.Module, batches: Sequence[Batch], device: torch.device) -> Widths:
+        """The factors with the least score on held-out forecasts, in bins of the age."""
+        levels = torch.tensor(LEVELS, dtype=torch.float32, device=device)
+        parts: list[tuple[Float64, Float64, Float64]] = []
+        for batch in batches:
+            quantiles, age = net.quantiles(batch, levels)
+            seen = batch.observed > 0
+            taken = (age[seen], batch.targets[seen], quantiles[seen])
+            parts.append(tuple(x.double().cpu().numpy() for x in taken))  # type: ignore[arg-type]  # three of three
+        age, truth, quantiles = (np.concatenate(p) for p in zip(*parts, strict=True))
+        bins = min(N_BINS, len(age) // LEAST_TARGETS)
+        if bins == 0:
+            return cls()
+        groups = np.array_split(np.argsort(age, kind="stable"), bins)
+        factors = [_best(truth[g], quantiles[g]) for g in groups]
+        return cls(tuple(float(np.median(age[g])) for g in groups), tuple(factors))
+
+    def apply(self, quantiles: Float64, median: Float64, ages: Float64) -> Float64:
+        """Widen quantiles (..., n_levels) about the median (...)."""
+        factor = np.interp(ages, self.ages, self.factors)[..., None]
+        return np.asarray(median[..., None] + factor * (quantiles - median[..., None]))
+
+
+def _best(truth: Float64, quantiles: Float64) -> float:
+    """The factor with the least score."""
+    median = quantiles[:, len(LEVELS) // 2, None]
+    scores = [
+        crps_from_quantiles(truth, median + f * (quantiles - median)).mean() for f in FACTORS
+    ]
+    return FACTORS[int(np.argmin(scores))]
