@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
 from odeseries.encoders import Encoder
+from odeseries.fitting import Model
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
 from odeseries.nets import Perceptron, zero_last_layer
@@ -45,7 +47,7 @@ class Sizes:
         return 3 * self.n_lags + 2 * self.n_seasonal + 6
 
 
-class FlowNetwork(nn.Module):
+class FlowNetwork(Model):
     """Latent flow from the anchor of each side to the query, decoded channel by channel.
 
     The state at a side's anchor comes from an encoder of its rows, follows the dynamics for the
@@ -102,6 +104,10 @@ class FlowNetwork(nn.Module):
         zero_last_layer(self.decode)
         self.skip = nn.Linear(3 * (sizes.n_lags + sizes.n_seasonal + 1), 1, bias=False)
         nn.init.zeros_(self.skip.weight)
+
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Fit the anchor to windows before the first step."""
+        self.anchor.fit(batches)
 
     def forward(self, batch: Batch) -> tuple[Tensor, Anchored]:
         """Raw outputs of the head, (batch, n_queries, channels, n_outputs), and the anchors."""

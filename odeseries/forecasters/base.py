@@ -1,0 +1,411 @@
+"""What every forecaster shares: fitting, the predict family and scoring."""
+
+from __future__ import annotations
+
+import zlib
+from abc import abstractmethod
+from collections.abc import Hashable, Sequence
+from dataclasses import replace
+from typing import Any, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+
+from odeseries.copula import Copula
+from odeseries.errors import DataError
+from odeseries.fitting import Fitted, Model, Recipe, fit
+from odeseries.frames import (
+    Queries,
+    Schema,
+    interval_output,
+    point_output,
+    quantile_output,
+    read_frame,
+    read_queries,
+    sample_output,
+)
+from odeseries.interfaces import Forecaster
+from odeseries.metrics import LEVELS, crps_from_quantiles
+from odeseries.panel import Float64, Panel
+from odeseries.sampling import query_windows
+
+__all__ = ["BaseForecaster"]
+
+DEFAULT_HORIZON = 0.1
+PREDICT_WINDOWS = 256
+PREDICT_QUERIES = 64
+
+
+class BaseForecaster(Forecaster, BaseEstimator):
+    """Fitting, forecasting and scoring around a network that a subclass builds.
+
+    A subclass stores its parameters in ``__init__``, this class's among them, and implements
+    ``build``.
+    """
+
+    horizon: Any
+    seasonality: Any
+    n_rows: int
+    n_lags: int
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    patience: int
+    validation_fraction: float
+    duplicates: str
+    time_col: Hashable
+    id_col: Hashable
+    device: str
+    random_state: Any
+    verbose: bool
+
+    @abstractmethod
+    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> Model:
+        """Make an untrained network.
+
+        Parameters
+        ----------
+        n_channels : int
+            Channels.
+        periods : tuple of float
+            Periods in horizons.
+        n_series : int
+            Series of the training panel.
+
+        Returns
+        -------
+        Model
+        """
+
+    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803  # scikit-learn's names
+        """Learn from irregular series.
+
+        Parameters
+        ----------
+        X : Series or DataFrame
+            One series with an index of dates or numbers, a panel with a two-level index
+            (id, time), or a long frame (``time_col``, ``id_col``). NaN is "not observed".
+        y : Series or DataFrame, optional
+            The targets, row-aligned with an ``X`` that has no columns.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If the data can't be used; the message names series, column and position.
+        """
+        panel, schema = read_frame(
+            X, y, time_col=self.time_col, id_col=self.id_col, duplicates=self.duplicates
+        )
+        recipe = self._recipe(panel, schema)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        fitted = fit(panel, recipe, lambda d, p: self.build(d, p, len(panel)), seed)
+        self.schema_, self.panel_, self._recipe_, self._fitted = schema, panel, recipe, fitted
+        self.seed_ = seed
+        self.horizon_ = recipe.horizon
+        self.periods_ = [p * recipe.horizon for p in fitted.periods]
+        self.history_ = pd.DataFrame(fitted.records)
+        self.n_steps_ = fitted.best_steps
+        self.copula_ = Copula.fitted(fitted, panel, recipe)
+        self.climatology_ = np.nanquantile(panel.values, LEVELS, axis=0).T
+        self.feature_names_in_ = np.array([str(c) for c in panel.channels], dtype=object)
+        return self
+
+    def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame:  # noqa: N803
+        """Median at any time: inside, before or after the history.
+
+        Parameters
+        ----------
+        X : index, stamp, list of stamps, Series or DataFrame
+            When; see `predict_quantiles`.
+        history : Series, DataFrame or tuple (X, y), optional
+            What may be seen instead of the training data.
+
+        Returns
+        -------
+        Series or DataFrame
+            One row per time, in the order asked.
+        """
+        queries, panel = self._asked(X, history)
+        values = self._quantiles(queries, panel, np.array([0.5]))
+        return point_output(values[..., 0], queries, self.schema_)
+
+    def predict_quantiles(
+        self,
+        X: Any,  # noqa: N803
+        history: Any = None,
+        alpha: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9),
+    ) -> pd.DataFrame:
+        """Quantiles at any time.
+
+        Parameters
+        ----------
+        X : index, stamp, list of stamps, Series or DataFrame
+            When: the index of a frame or Series is read. Bare times on a panel mean every
+            series at every time.
+        history : Series, DataFrame or tuple (X, y), optional
+            What may be seen instead of the training data; series of other names are welcome.
+        alpha : float or sequence of float
+            Probabilities in (0, 1).
+
+        Returns
+        -------
+        DataFrame
+            Columns (target, alpha).
+
+        Raises
+        ------
+        DataError
+            If the times are of another kind than the fitted ones, or a series is unknown.
+        ValueError
+            If a probability is not in (0, 1).
+        """
+        alphas = _probabilities(alpha, "alpha")
+        queries, panel = self._asked(X, history)
+        values = self._quantiles(queries, panel, np.array(alphas))
+        return quantile_output(values, alphas, queries, self.schema_)
+
+    def predict_interval(
+        self,
+        X: Any,  # noqa: N803
+        history: Any = None,
+        coverage: float | Sequence[float] = 0.9,
+    ) -> pd.DataFrame:
+        """Central intervals at any time.
+
+        Parameters
+        ----------
+        X, history
+            As in `predict_quantiles`.
+        coverage : float or sequence of float
+            Probabilities in (0, 1) that the intervals should hold.
+
+        Returns
+        -------
+        DataFrame
+            Columns (target, coverage, "lower" or "upper").
+        """
+        coverages = _probabilities(coverage, "coverage")
+        share = np.array(coverages)
+        queries, panel = self._asked(X, history)
+        levels = np.concatenate([(1 - share) / 2, (1 + share) / 2])
+        values = self._quantiles(queries, panel, levels)
+        low, high = values[..., : len(share)], values[..., len(share) :]
+        return interval_output(low, high, coverages, queries, self.schema_)
+
+    def sample(
+        self,
+        X: Any,  # noqa: N803
+        history: Any = None,
+        n_samples: int = 100,
+        random_state: int | None = None,
+    ) -> pd.Series | pd.DataFrame:
+        """Joint paths: every path is one possible course through all times asked for.
+
+        The marginals are those of `predict_quantiles`; the dependence in time and across
+        targets is a Gaussian copula fitted on the errors of held-out forecasts. A series' paths
+        depend on the seed and the series' id, not on the other series.
+
+        Parameters
+        ----------
+        X, history
+            As in `predict_quantiles`.
+        n_samples : int
+            Number of paths.
+        random_state : int, optional
+            Seed; the one of the fit by default, so that the same request gives the same paths.
+
+        Returns
+        -------
+        Series or DataFrame
+            With an outer index level ``sample``.
+        """
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        queries, panel = self._asked(X, history)
+        seed = self.seed_ if random_state is None else random_state
+        values = self._quantiles(queries, panel, LEVELS)
+        paths = np.empty((n_samples, *values.shape[:2]))
+        for i in np.unique(queries.series):
+            rows = np.flatnonzero(queries.series == i)
+            rng = np.random.default_rng([seed, zlib.crc32(repr(panel.ids[i]).encode())])
+            times = queries.times[rows] / self.horizon_
+            ranks = self.copula_.ranks(times, n_samples, rng)
+            paths[:, rows] = _at_ranks(values[rows], ranks)
+        return sample_output(paths, queries, self.schema_)
+
+    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+        """Skill of the forecasts against the training distribution: 1 perfect, 0 no better.
+
+        The skill is ``1 - CRPS / CRPS of the climatology``, averaged over targets. Series that
+        the model has not seen are scored on their last horizon, with what comes before as
+        their history; other rows are forecast from the training data.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+
+        Returns
+        -------
+        float
+        """
+        check_is_fitted(self)
+        panel, _ = read_frame(
+            X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_
+        )
+        queries, history, truth = self._scored(panel)
+        values = self._quantiles(queries, history, LEVELS)
+        error = crps_from_quantiles(truth, values)
+        plain = crps_from_quantiles(truth, np.broadcast_to(self.climatology_, values.shape))
+        seen = np.isfinite(truth).any(0)
+        skill = 1 - np.nanmean(error[:, seen], 0) / np.nanmean(plain[:, seen], 0)
+        return float(skill.mean())
+
+    def _scored(self, panel: Panel) -> tuple[Queries, Panel, Float64]:
+        """Queries of the rows to be scored, the history for them, and the truth."""
+        known = {name: i for i, name in enumerate(self.panel_.ids)}
+        limits = panel.spans() - self.horizon_
+        new = [i for i, name in enumerate(panel.ids) if name not in known]
+        unseen = panel.select(new).before(limits[new])
+        empty = [str(unseen.ids[k]) for k in range(len(new)) if np.diff(unseen.offsets)[k] == 0]
+        if empty:
+            raise DataError(
+                f"Series {', '.join(empty[:5])} are no longer than the horizon, so that nothing "
+                "is left as their history: score longer series."
+            )
+        history = _joined(self.panel_, unseen)
+        position = {name: i for i, name in enumerate(history.ids)}
+        series, times, truth = [], [], []
+        for i, name in enumerate(panel.ids):
+            t, v = panel.series(i)
+            chosen = t > limits[i] if name not in known else np.ones(len(t), dtype=bool)
+            shift = panel.origins[i] - history.origins[position[name]]
+            series.append(np.full(int(chosen.sum()), position[name]))
+            times.append(t[chosen] + shift)
+            truth.append(v[chosen])
+        flat = np.concatenate(series).astype(np.int64)
+        index = pd.RangeIndex(len(flat))
+        return Queries(flat, np.concatenate(times), index, None), history, np.concatenate(truth)
+
+    def _recipe(self, panel: Panel, schema: Schema) -> Recipe:
+        """Checked parameters of the fit."""
+        span = float(panel.spans().max())
+        if self.horizon is not None:
+            horizon = schema.clock.duration(self.horizon, name="horizon")
+        else:
+            horizon = DEFAULT_HORIZON * span if span > 0 else 1.0
+        seasonality = self.seasonality
+        if seasonality is not None and not isinstance(seasonality, str):
+            seasonality = [schema.clock.duration(p, name="seasonality") for p in seasonality]
+        elif seasonality not in (None, "auto"):
+            raise ValueError(
+                f"seasonality={seasonality!r}: give 'auto', None or a list of periods."
+            )
+        return Recipe(
+            horizon=horizon,
+            seasonality=seasonality,
+            calendar=schema.clock.kind == "datetime",
+            n_rows=self.n_rows,
+            n_lags=self.n_lags,
+            n_harmonics=3,
+            n_queries=24,
+            interpolation=0.15,
+            backcast=0.05,
+            max_epochs=self.max_epochs,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            patience=self.patience,
+            validation_fraction=self.validation_fraction,
+            input_noise=0.1,
+            device=_device(self.device),
+            verbose=self.verbose,
+        )
+
+    def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:  # noqa: N803
+        """Queries and the panel that may be seen."""
+        check_is_fitted(self)
+        panel = self.panel_
+        if history is not None:
+            given = history if isinstance(history, tuple) else (history, None)
+            panel, _ = read_frame(
+                *given,
+                time_col=self.schema_.time_col,
+                id_col=self.schema_.id_col,
+                duplicates=self.duplicates,
+                schema=self.schema_,
+            )
+        return read_queries(X, self.schema_, panel), panel
+
+    @torch.no_grad()
+    def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
+        """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""
+        fitted, recipe = self._fitted, self._recipe_
+        loader = fitted.loader(panel, recipe)
+        times = np.round(queries.times / recipe.horizon, 9)
+        windows, order = query_windows(loader.panel, queries.series, times, PREDICT_QUERIES)
+        asked = torch.tensor(np.append(levels, 0.5), dtype=torch.float64, device=recipe.device)
+        out = np.empty((len(times), len(panel.channels), len(levels)))
+        done = 0
+        for start in range(0, len(windows), PREDICT_WINDOWS):
+            chosen = np.arange(start, min(start + PREDICT_WINDOWS, len(windows)))
+            batch = loader.batch(windows.take(chosen)).to(recipe.device)
+            quantiles, ages = fitted.net.quantiles(batch, asked)
+            flat, age = quantiles[batch.asked], ages[batch.asked]
+            values = flat.double().cpu().numpy()
+            wide = fitted.widths.apply(values[..., :-1], values[..., -1], age.double().cpu().numpy())
+            rows = order[done : done + len(wide)]
+            out[rows] = wide * fitted.scaling.std[:, None] + fitted.scaling.mean[:, None]
+            done += len(wide)
+        return out
+
+
+def _device(name: str) -> torch.device:
+    """The device of that name; "auto" takes a GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(f"device={name!r}, but no GPU is usable here: use 'auto' or 'cpu'.")
+    return torch.device(name)
+
+
+def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
+    """A list of probabilities, checked."""
+    items = [float(p) for p in np.atleast_1d(np.asarray(given, dtype=np.float64))]
+    for p in items:
+        if not 0 < p < 1:
+            hint = f" Did you mean {p / 100:g}?" if 1 < p < 100 else ""
+            raise ValueError(f"{name}={p:g} is not a probability in (0, 1).{hint}")
+    return items
+
+
+def _at_ranks(quantiles: Float64, ranks: Float64) -> Float64:
+    """Values at ranks (n_samples, n_rows, n_targets) of quantiles at `LEVELS`."""
+    out = np.empty_like(ranks)
+    for i in range(quantiles.shape[0]):
+        for c in range(quantiles.shape[1]):
+            out[:, i, c] = np.interp(ranks[:, i, c], LEVELS, quantiles[i, c])
+    return out
+
+
+def _joined(a: Panel, b: Panel) -> Panel:
+    """Both panels in one."""
+    if len(b) == 0:
+        return a
+    return replace(
+        a,
+        ids=(*a.ids, *b.ids),
+        offsets=np.concatenate([a.offsets, a.offsets[-1] + b.offsets[1:]]),
+        origins=np.concatenate([a.origins, b.origins]),
+        times=np.concatenate([a.times, b.times]),
+        values=np.concatenate([a.values, b.values]),
+    )

@@ -1,0 +1,214 @@
+"""The latent ODE forecaster."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import torch
+
+from odeseries import plugins
+from odeseries.anchoring import Anchor
+from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
+from odeseries.fitting import FEWEST_SERIES
+from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.network import FlowNetwork, Sizes
+from odeseries.interfaces import Dynamics
+from odeseries.likelihoods import HEADS
+from odeseries.windows import N_SEASONS
+
+__all__ = ["LatentODEForecaster"]
+
+N_HARMONICS = 3
+DEFAULT_STEP = 0.1
+
+
+class LatentODEForecaster(BaseForecaster):
+    """Latent state encoded from what is seen, following a learned dynamics to any time.
+
+    The rows next to a query are read towards it; the state at the nearest one follows the
+    dynamics to the query and is decoded, together with the channel's own lags, into a
+    distribution around a first guess (the last value, or the line between two). Between two
+    observations both sides are read. Training cuts random stretches out of the series and asks
+    for them from before, from both sides and from after.
+
+    Parameters
+    ----------
+    horizon : str, Timedelta or float, optional
+        How far ahead forecasts are trained; 10 % of the longest series by default.
+    dynamics : str or Dynamics class, default="linear"
+        Dynamics of the latent state.
+    dynamics_params : dict, optional
+        Its hyperparameters.
+    encoder : {"gru", "ode_rnn"}, default="gru"
+        How the rows are read.
+    head : {"quantile", "gaussian"}, default="quantile"
+        Predictive distribution.
+    objective : {"forecast", "elbo"}, default="forecast"
+        Score of the asked values alone, or with the reconstruction of the seen values and the
+        divergence of the initial state from its prior; ``"elbo"`` needs ``head="gaussian"``.
+    solver : str or Solver class, default="midpoint"
+        Integration of dynamics without a closed form.
+    solver_params : dict, optional
+        Its options, such as ``{"step": 0.1}``; the unit of time is the horizon.
+    latent_dim, hidden : int
+        Dimension of the latent state, width of encoder and decoder.
+    n_rows : int, default=48
+        Rows that are read on each side of a query.
+    n_lags : int, default=8
+        Lagged values per channel that the decoder sees.
+    seasonality : "auto", None or list of periods, default="auto"
+        Periods of which the decoder sees the phase. "auto" keeps those that foretell.
+    max_epochs, batch_size, learning_rate, weight_decay, patience
+        Training; ``patience`` counts epochs without a better held-out loss.
+    validation_fraction : float, default=0.2
+        Share held out at the end of the series, or of the series of a large panel, to choose the
+        length of the training; 0 trains a fixed number of steps.
+    duplicates : {"error", "mean", "last"}, default="error"
+        What becomes of conflicting values at one time.
+    time_col, id_col : hashable, optional
+        Columns of a long frame.
+    device : str, default="auto"
+        "cpu", "cuda" or "auto".
+    random_state : int, RandomState or None
+        Seed; global generators are not touched.
+    verbose : bool, default=False
+        Whether to show progress.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: phase, losses, seconds.
+    periods_ : list of float
+        Periods in clock units (seconds for dates).
+    horizon_ : float
+        Horizon in clock units.
+    n_steps_ : int
+        Steps that the held-out forecasts asked for.
+
+    References
+    ----------
+    Rubanova, Y., Chen, R. T. Q., Duvenaud, D. (2019). Latent Ordinary Differential Equations
+    for Irregularly-Sampled Time Series. NeurIPS. Equations (4)-(9).
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, odeseries as ode
+    >>> times = np.sort(np.random.default_rng(0).uniform(0, 20, 60))
+    >>> y = pd.Series(np.sin(times), index=times)
+    >>> model = ode.LatentODEForecaster(horizon=2.0, max_epochs=1, random_state=0).fit(y)
+    >>> model.predict([20.5, 21.0]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        horizon: Any = None,
+        *,
+        dynamics: str | type[Dynamics] = "linear",
+        dynamics_params: dict[str, Any] | None = None,
+        encoder: str = "gru",
+        head: str = "quantile",
+        objective: str = "forecast",
+        solver: Any = "midpoint",
+        solver_params: dict[str, Any] | None = None,
+        latent_dim: int = 32,
+        hidden: int = 64,
+        n_rows: int = 48,
+        n_lags: int = 8,
+        seasonality: str | Sequence[Any] | None = "auto",
+        max_epochs: int = 40,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1.0,
+        patience: int = 10,
+        validation_fraction: float = 0.2,
+        duplicates: str = "error",
+        time_col: Hashable = None,
+        id_col: Hashable = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.horizon = horizon
+        self.dynamics = dynamics
+        self.dynamics_params = dynamics_params
+        self.encoder = encoder
+        self.head = head
+        self.objective = objective
+        self.solver = solver
+        self.solver_params = solver_params
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.n_rows = n_rows
+        self.n_lags = n_lags
+        self.seasonality = seasonality
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.duplicates = duplicates
+        self.time_col = time_col
+        self.id_col = id_col
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> FlowNetwork:
+        """Make an untrained network."""
+        if self.objective not in ("forecast", "elbo"):
+            raise ValueError(f"objective={self.objective!r}: give 'forecast' or 'elbo'.")
+        if self.objective == "elbo" and self.head != "gaussian":
+            raise ValueError(
+                f"objective='elbo' needs a likelihood, which head={self.head!r} has not: "
+                "give head='gaussian'."
+            )
+        if self.head not in HEADS:
+            raise ValueError(f"head={self.head!r}: give one of {sorted(HEADS)}.")
+        sizes = Sizes(
+            n_channels=n_channels,
+            n_lags=self.n_lags,
+            n_seasonal=N_SEASONS * len(periods),
+            n_row_phases=2 * len(periods),
+            n_query_phases=2 * N_HARMONICS * len(periods),
+            hidden=self.hidden,
+        )
+        return self._network(sizes, periods, local=n_series < FEWEST_SERIES)
+
+    def _network(
+        self, sizes: Sizes, periods: tuple[float, ...], *, local: bool
+    ) -> FlowNetwork:
+        """Encoder, latent flow and decoder."""
+        return FlowNetwork(
+            sizes,
+            self._encoder(sizes),
+            self._flow(self.latent_dim, periods),
+            HEADS[self.head](),
+            Anchor(sizes.n_channels, local=local),
+            solver=self.solver,
+            solver_params=self._solver_params(),
+            variational=self.objective == "elbo",
+        )
+
+    def _encoder(self, sizes: Sizes) -> Encoder:
+        """The encoder of that name."""
+        if self.encoder == "gru":
+            return GRUEncoder(sizes.n_row_features, self.hidden)
+        if self.encoder == "ode_rnn":
+            field = self._flow(self.hidden, ())
+            return ODERNNEncoder(sizes.n_row_features, field, self.solver, self._solver_params())
+        raise ValueError(f"encoder={self.encoder!r}: give 'gru' or 'ode_rnn'.")
+
+    def _flow(self, dim: int, periods: tuple[float, ...]) -> Dynamics:
+        """The dynamics of that name, started at the periods."""
+        flow: Dynamics = plugins.get("dynamics", self.dynamics)(dim, **(self.dynamics_params or {}))
+        if periods:
+            flow.start_at(2 * math.pi / torch.tensor(periods))
+        return flow
+
+    def _solver_params(self) -> dict[str, Any]:
+        """Options of the solver; a bounded step unless told otherwise."""
+        return {"step": DEFAULT_STEP} if self.solver_params is None else self.solver_params
