@@ -1,6 +1,35 @@
 """Forecasting irregular time series with learned continuous-time dynamics."""
 
+from odeseries import datasets
+from odeseries.errors import (
+    ConvergenceWarning,
+    DataError,
+    OdeSeriesError,
+    PluginError,
+    SolverError,
+)
+from odeseries.forecasters import BaseForecaster, LatentODEForecaster, ODERNNForecaster
+from odeseries.frames import future_times
+from odeseries.hookspecs import hookimpl
 from odeseries.interfaces import Dynamics, Solution, Solver
+from odeseries.plugins import register
 from odeseries.solvers import solve
 
-__all__ = ["Dynamics", "Solution", "Solver", "solve"]
+__all__ = [
+    "BaseForecaster",
+    "ConvergenceWarning",
+    "DataError",
+    "Dynamics",
+    "LatentODEForecaster",
+    "ODERNNForecaster",
+    "OdeSeriesError",
+    "PluginError",
+    "Solution",
+    "Solver",
+    "SolverError",
+    "datasets",
+    "future_times",
+    "hookimpl",
+    "register",
+    "solve",
+]

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Hashable, Sequence
 from typing import Any
 
-import torch
-
-from odeseries import plugins
 from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
 from odeseries.fitting import FEWEST_SERIES
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.network import FlowNetwork, Sizes
+from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
-from odeseries.likelihoods import HEADS
-from odeseries.windows import N_SEASONS
 
 __all__ = ["LatentODEForecaster"]
-
-N_HARMONICS = 3
-DEFAULT_STEP = 0.1
 
 
 class LatentODEForecaster(BaseForecaster):
@@ -166,17 +158,11 @@ class LatentODEForecaster(BaseForecaster):
                 f"objective='elbo' needs a likelihood, which head={self.head!r} has not: "
                 "give head='gaussian'."
             )
-        if self.head not in HEADS:
-            raise ValueError(f"head={self.head!r}: give one of {sorted(HEADS)}.")
-        sizes = Sizes(
-            n_channels=n_channels,
-            n_lags=self.n_lags,
-            n_seasonal=N_SEASONS * len(periods),
-            n_row_phases=2 * len(periods),
-            n_query_phases=2 * N_HARMONICS * len(periods),
-            hidden=self.hidden,
+        return self._network(
+            make_sizes(n_channels, periods, self.n_lags, self.hidden),
+            periods,
+            local=n_series < FEWEST_SERIES,
         )
-        return self._network(sizes, periods, local=n_series < FEWEST_SERIES)
 
     def _network(
         self, sizes: Sizes, periods: tuple[float, ...], *, local: bool
@@ -185,11 +171,11 @@ class LatentODEForecaster(BaseForecaster):
         return FlowNetwork(
             sizes,
             self._encoder(sizes),
-            self._flow(self.latent_dim, periods),
-            HEADS[self.head](),
+            make_dynamics(self.dynamics, self.dynamics_params, self.latent_dim, periods),
+            make_head(self.head),
             Anchor(sizes.n_channels, local=local),
             solver=self.solver,
-            solver_params=self._solver_params(),
+            solver_params=bounded(self.solver_params),
             variational=self.objective == "elbo",
         )
 
@@ -198,17 +184,8 @@ class LatentODEForecaster(BaseForecaster):
         if self.encoder == "gru":
             return GRUEncoder(sizes.n_row_features, self.hidden)
         if self.encoder == "ode_rnn":
-            field = self._flow(self.hidden, ())
-            return ODERNNEncoder(sizes.n_row_features, field, self.solver, self._solver_params())
+            field = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, ())
+            return ODERNNEncoder(
+                sizes.n_row_features, field, self.solver, bounded(self.solver_params)
+            )
         raise ValueError(f"encoder={self.encoder!r}: give 'gru' or 'ode_rnn'.")
-
-    def _flow(self, dim: int, periods: tuple[float, ...]) -> Dynamics:
-        """The dynamics of that name, started at the periods."""
-        flow: Dynamics = plugins.get("dynamics", self.dynamics)(dim, **(self.dynamics_params or {}))
-        if periods:
-            flow.start_at(2 * math.pi / torch.tensor(periods))
-        return flow
-
-    def _solver_params(self) -> dict[str, Any]:
-        """Options of the solver; a bounded step unless told otherwise."""
-        return {"step": DEFAULT_STEP} if self.solver_params is None else self.solver_params

@@ -2,10 +2,126 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Sequence
+from typing import Any
+
 from odeseries.anchoring import Anchor
 from odeseries.encoders import ODERNNEncoder
-from odeseries.forecasters.latent_ode import LatentODEForecaster
-from odeseries.forecasters.network import FlowNetwork, Sizes
-from odeseries.likelihoods import HEADS
+from odeseries.fitting import FEWEST_SERIES
+from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.network import FlowNetwork
+from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
+from odeseries.interfaces import Dynamics
 
 __all__ = ["ODERNNForecaster"]
+
+
+class ODERNNForecaster(BaseForecaster):
+    """One state that follows a dynamics between observations and jumps at each.
+
+    The state filters the rows next to a query, one after another: it flows over each gap and is
+    updated by a gated recurrent unit at each row. The same flow leads it on to the query, where
+    it is decoded as in `LatentODEForecaster`.
+
+    Parameters
+    ----------
+    horizon : str, Timedelta or float, optional
+        How far ahead forecasts are trained; 10 % of the longest series by default.
+    dynamics : str or Dynamics class, default="mlp"
+        Dynamics of the state.
+    dynamics_params : dict, optional
+        Its hyperparameters.
+    head : {"quantile", "gaussian"}, default="quantile"
+        Predictive distribution.
+    solver, solver_params
+        Integration of dynamics without a closed form; the unit of time is the horizon.
+    hidden : int, default=32
+        Dimension of the state and width of the decoder.
+    n_rows, n_lags, seasonality, max_epochs, batch_size, learning_rate, weight_decay, patience, \
+validation_fraction, duplicates, time_col, id_col, device, random_state, verbose
+        As in `LatentODEForecaster`.
+
+    Attributes
+    ----------
+    history_, periods_, horizon_, n_steps_
+        As in `LatentODEForecaster`.
+
+    References
+    ----------
+    Rubanova, Y., Chen, R. T. Q., Duvenaud, D. (2019). Latent Ordinary Differential Equations
+    for Irregularly-Sampled Time Series. NeurIPS. Section 3.1, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, odeseries as ode
+    >>> times = np.sort(np.random.default_rng(0).uniform(0, 20, 60))
+    >>> y = pd.Series(np.sin(times), index=times)
+    >>> model = ode.ODERNNForecaster(horizon=2.0, max_epochs=1, random_state=0).fit(y)
+    >>> model.predict([20.5, 21.0]).shape
+    (2,)
+    """
+
+    def __init__(
+        self,
+        horizon: Any = None,
+        *,
+        dynamics: str | type[Dynamics] = "mlp",
+        dynamics_params: dict[str, Any] | None = None,
+        head: str = "quantile",
+        solver: Any = "midpoint",
+        solver_params: dict[str, Any] | None = None,
+        hidden: int = 32,
+        n_rows: int = 48,
+        n_lags: int = 8,
+        seasonality: str | Sequence[Any] | None = "auto",
+        max_epochs: int = 40,
+        batch_size: int = 32,
+        learning_rate: float = 5e-3,
+        weight_decay: float = 1.0,
+        patience: int = 10,
+        validation_fraction: float = 0.2,
+        duplicates: str = "error",
+        time_col: Hashable = None,
+        id_col: Hashable = None,
+        device: str = "auto",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        self.horizon = horizon
+        self.dynamics = dynamics
+        self.dynamics_params = dynamics_params
+        self.head = head
+        self.solver = solver
+        self.solver_params = solver_params
+        self.hidden = hidden
+        self.n_rows = n_rows
+        self.n_lags = n_lags
+        self.seasonality = seasonality
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.patience = patience
+        self.validation_fraction = validation_fraction
+        self.duplicates = duplicates
+        self.time_col = time_col
+        self.id_col = id_col
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> FlowNetwork:
+        """Make an untrained network; encoder and flow share their dynamics."""
+        sizes = make_sizes(n_channels, periods, self.n_lags, self.hidden)
+        flow = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, periods)
+        params = bounded(self.solver_params)
+        return FlowNetwork(
+            sizes,
+            ODERNNEncoder(sizes.n_row_features, flow, self.solver, params),
+            flow,
+            make_head(self.head),
+            Anchor(n_channels, local=n_series < FEWEST_SERIES),
+            solver=self.solver,
+            solver_params=params,
+            tied=True,
+        )
