@@ -92,7 +92,9 @@ class Anchor(nn.Module):
         for decay in DECAYS:
             self.log_decay.fill_(float(torch.tensor(decay).log()))
             errors.append(_total([self._error(b)[0] for b in batches]))
-        self.log_decay.copy_(torch.tensor(DECAYS).log().to(self.pooled)[torch.stack(errors).argmin(0)])
+        self.log_decay.copy_(
+            torch.tensor(DECAYS).log().to(self.pooled)[torch.stack(errors).argmin(0)]
+        )
 
     def _error(self, batch: Batch) -> tuple[Tensor, Anchored]:
         """Absolute error of the base in units of the scale, 0 where nothing was observed."""

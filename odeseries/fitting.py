@@ -167,7 +167,9 @@ class _Phase:
             backcast=recipe.backcast,
         )
         windows = self.sampler.cover(FIT_WINDOWS)
-        self.net.start(list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS))))))
+        self.net.start(
+            list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))))
+        )
 
     def checks(self, held: Panel, starts: Float64) -> list[Batch]:
         """Forecasts of the held-out part, the same at every validation."""
@@ -206,7 +208,9 @@ class _Phase:
 
     def _loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch whose inputs are jittered."""
-        return self.net.loss(_jittered(batch, self.recipe.input_noise, self.generator), self.generator).mean()
+        return self.net.loss(
+            _jittered(batch, self.recipe.input_noise, self.generator), self.generator
+        ).mean()
 
     def _epochs(self) -> Iterator[Iterator[Batch]]:
         """Endless epochs; in each every observation is a target at least once."""

@@ -66,7 +66,25 @@ class QuantileHead(Head):
     def __init__(self) -> None:
         super().__init__()
         levels = torch.tensor(
-            [0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99]
+            [
+                0.01,
+                0.025,
+                0.05,
+                0.1,
+                0.15,
+                0.2,
+                0.3,
+                0.4,
+                0.5,
+                0.6,
+                0.7,
+                0.8,
+                0.85,
+                0.9,
+                0.95,
+                0.975,
+                0.99,
+            ]
         )
         scores = torch.special.ndtri(levels)
         self.register_buffer("levels", levels)

@@ -21,9 +21,7 @@ class Perceptron(nn.Module):
         Activation between the layers.
     """
 
-    def __init__(
-        self, sizes: tuple[int, ...], activation: type[nn.Module] = nn.SiLU
-    ) -> None:
+    def __init__(self, sizes: tuple[int, ...], activation: type[nn.Module] = nn.SiLU) -> None:
         super().__init__()
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):

@@ -50,7 +50,9 @@ ENVIRONMENT_VARIABLE = "ODESERIES_PLUGINS"
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]*")
 
 
-def collect(plugin: object, qualifier: str, kinds: Sequence[Kind], *, builtin: bool = False) -> Offer:
+def collect(
+    plugin: object, qualifier: str, kinds: Sequence[Kind], *, builtin: bool = False
+) -> Offer:
     """Call a plugin's hooks and check what they return.
 
     Raises

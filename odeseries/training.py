@@ -138,7 +138,9 @@ class Loop:
                     if waited >= patience:
                         break
             except KeyboardInterrupt:
-                warnings.warn("Interrupted: the best weights so far are kept.", ConvergenceWarning, 2)
+                warnings.warn(
+                    "Interrupted: the best weights so far are kept.", ConvergenceWarning, 2
+                )
         if best is not None:
             self.net.load_state_dict(best)
         return self.trained

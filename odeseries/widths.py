@@ -60,7 +60,5 @@ class Widths:
 def _best(truth: Float64, quantiles: Float64) -> float:
     """The factor with the least score."""
     median = quantiles[:, len(LEVELS) // 2, None]
-    scores = [
-        crps_from_quantiles(truth, median + f * (quantiles - median)).mean() for f in FACTORS
-    ]
+    scores = [crps_from_quantiles(truth, median + f * (quantiles - median)).mean() for f in FACTORS]
     return FACTORS[int(np.argmin(scores))]

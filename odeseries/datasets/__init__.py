@@ -1,1 +1,18 @@
+"""Real and generated irregular series."""
 
+from odeseries.datasets.generators import make_damped_spirals, make_periodic
+from odeseries.datasets.loaders import (
+    list_datasets,
+    load_co2,
+    load_glucose,
+    load_variable_stars,
+)
+
+__all__ = [
+    "list_datasets",
+    "load_co2",
+    "load_glucose",
+    "load_variable_stars",
+    "make_damped_spirals",
+    "make_periodic",
+]

@@ -50,7 +50,9 @@ class Linear(Dynamics):
         slow = modes // 4
         frequency = torch.zeros(modes)
         if modes > slow:
-            frequency[slow:] = torch.logspace(-0.5, float(torch.tensor(fastest).log10()), modes - slow)
+            frequency[slow:] = torch.logspace(
+                -0.5, float(torch.tensor(fastest).log10()), modes - slow
+            )
         damping = torch.logspace(-1.5, 0.5, modes)[torch.arange(modes) * 7 % modes]
         self.frequency = nn.Parameter(frequency)
         self.raw_damping = nn.Parameter(torch.log(torch.expm1(damping)))

@@ -259,9 +259,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
         float
         """
         check_is_fitted(self)
-        panel, _ = read_frame(
-            X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_
-        )
+        panel, _ = read_frame(X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_)
         queries, history, truth = self._scored(panel)
         values = self._quantiles(queries, history, LEVELS)
         error = crps_from_quantiles(truth, values)
@@ -362,7 +360,9 @@ class BaseForecaster(Forecaster, BaseEstimator):
             quantiles, ages = fitted.net.quantiles(batch, asked)
             flat, age = quantiles[batch.asked], ages[batch.asked]
             values = flat.double().cpu().numpy()
-            wide = fitted.widths.apply(values[..., :-1], values[..., -1], age.double().cpu().numpy())
+            wide = fitted.widths.apply(
+                values[..., :-1], values[..., -1], age.double().cpu().numpy()
+            )
             rows = order[done : done + len(wide)]
             out[rows] = wide * fitted.scaling.std[:, None] + fitted.scaling.mean[:, None]
             done += len(wide)

@@ -164,9 +164,7 @@ class LatentODEForecaster(BaseForecaster):
             local=n_series < FEWEST_SERIES,
         )
 
-    def _network(
-        self, sizes: Sizes, periods: tuple[float, ...], *, local: bool
-    ) -> FlowNetwork:
+    def _network(self, sizes: Sizes, periods: tuple[float, ...], *, local: bool) -> FlowNetwork:
         """Encoder, latent flow and decoder."""
         return FlowNetwork(
             sizes,

@@ -176,9 +176,7 @@ class FlowNetwork(Model):
         centred = (centred * side.mask).clamp(-CLIP, CLIP)
         times = torch.stack([side.gaps, side.ages], -1)
         direction = torch.full_like(side.gaps, float(side.backward))[..., None]
-        return torch.cat(
-            [centred, side.mask, torch.log1p(10 * times), side.phases, direction], -1
-        )
+        return torch.cat([centred, side.mask, torch.log1p(10 * times), side.phases, direction], -1)
 
     def _statics(self, side: Side, anchored: Anchored) -> Tensor:
         """Level and scale of every channel, (batch, channels, 2)."""

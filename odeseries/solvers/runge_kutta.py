@@ -57,7 +57,12 @@ class FixedStep(Solver):
         return Solution(ys, self._stats(counts), _status(states))
 
     def _dense(
-        self, states: list[Tensor], slopes: list[Tensor], elapsed: Tensor, step: Tensor, counts: Tensor
+        self,
+        states: list[Tensor],
+        slopes: list[Tensor],
+        elapsed: Tensor,
+        step: Tensor,
+        counts: Tensor,
     ) -> Tensor:
         """States at the times asked for, by interpolation within the step that holds each."""
         nonzero = torch.where(step == 0, torch.ones_like(step), step)

@@ -104,7 +104,13 @@ class TorchDiffEq(Solver):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             path: Tensor = odeint(
-                field, y0, grid, rtol=options.rtol, atol=options.atol, method=self.method, options=extra
+                field,
+                y0,
+                grid,
+                rtol=options.rtol,
+                atol=options.atol,
+                method=self.method,
+                options=extra,
             )
         return path
 
