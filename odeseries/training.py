@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +16,7 @@ from tqdm.auto import tqdm
 from odeseries.errors import ConvergenceWarning
 from odeseries.windows import Batch
 
-__all__ = ["Averaged", "Loop", "Record", "Trained"]
+__all__ = ["Averaged", "Loop", "Record", "Trained", "one_thread"]
 
 MOST_SKIPPED = 20
 AVERAGING = 0.97
@@ -23,6 +24,17 @@ CLIP_NORM = 1.0
 
 State = dict[str, Tensor]
 Record = dict[str, float | int | str]
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Use one thread inside: the tensors are small, and waiting threads cost more than they do."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from odeseries.copula import Copula
 from odeseries.errors import DataError
-from odeseries.fitting import Fitted, Model, Recipe, fit
+from odeseries.fitting import Model, Recipe, fit
 from odeseries.frames import (
     Queries,
     Schema,
@@ -32,6 +32,7 @@ from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import query_windows
+from odeseries.training import one_thread
 
 __all__ = ["BaseForecaster"]
 
@@ -107,14 +108,15 @@ class BaseForecaster(Forecaster, BaseEstimator):
         )
         recipe = self._recipe(panel, schema)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        fitted = fit(panel, recipe, lambda d, p: self.build(d, p, len(panel)), seed)
+        with one_thread():
+            fitted = fit(panel, recipe, lambda d, p: self.build(d, p, len(panel)), seed)
+            self.copula_ = Copula.fitted(fitted, panel, recipe)
         self.schema_, self.panel_, self._recipe_, self._fitted = schema, panel, recipe, fitted
         self.seed_ = seed
         self.horizon_ = recipe.horizon
         self.periods_ = [p * recipe.horizon for p in fitted.periods]
         self.history_ = pd.DataFrame(fitted.records)
         self.n_steps_ = fitted.best_steps
-        self.copula_ = Copula.fitted(fitted, panel, recipe)
         self.climatology_ = np.nanquantile(panel.values, LEVELS, axis=0).T
         self.feature_names_in_ = np.array([str(c) for c in panel.channels], dtype=object)
         return self
@@ -357,7 +359,8 @@ class BaseForecaster(Forecaster, BaseEstimator):
         for start in range(0, len(windows), PREDICT_WINDOWS):
             chosen = np.arange(start, min(start + PREDICT_WINDOWS, len(windows)))
             batch = loader.batch(windows.take(chosen)).to(recipe.device)
-            quantiles, ages = fitted.net.quantiles(batch, asked)
+            with one_thread():
+                quantiles, ages = fitted.net.quantiles(batch, asked)
             flat, age = quantiles[batch.asked], ages[batch.asked]
             values = flat.double().cpu().numpy()
             wide = fitted.widths.apply(
