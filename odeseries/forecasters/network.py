@@ -23,6 +23,7 @@ __all__ = ["FlowNetwork", "Sizes"]
 CLIP = 10.0
 RECONSTRUCTED = 2.0
 SHORT, LONG = 0.1, 0.4
+HEAVIEST = 10.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,8 @@ class FlowNetwork(Model):
         raw, extra = self._decoded(batch, anchored, generator if self.variational else None)
         each = self.head.loss(raw, anchored.base, anchored.spread, batch.targets)
         seen = batch.observed
-        return (each * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1) + extra
+        mean = (each * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1)
+        return _weights(batch, anchored) * mean + extra
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
@@ -237,6 +239,20 @@ class FlowNetwork(Model):
         each = self.head.loss(raw, centre, scale, side.values)
         count = seen.sum((1, 2)).clamp(min=1)
         return ((each * seen).sum((1, 2)) + divergence) / count
+
+
+def _weights(batch: Batch, anchored: Anchored) -> Tensor:
+    """Weights of the windows: small errors between near observations count like large ones.
+
+    A window that is seen from both sides weighs as much as its typical error is smaller than the
+    window's scale, within bounds; a forecast or a backcast weighs 1.
+    """
+    if batch.right is None:
+        return torch.ones(len(batch.asked), device=batch.asked.device)
+    seen = batch.observed
+    ratio = (anchored.scale[:, None] / anchored.spread.detach() * seen).sum((1, 2))
+    ratio = (ratio / seen.sum((1, 2)).clamp(min=1)).clamp(1.0, HEAVIEST)
+    return torch.where(batch.left.present & batch.right.present, ratio, 1.0)
 
 
 def _sampled(code: Tensor, generator: torch.Generator | None) -> tuple[Tensor, Tensor]:
