@@ -10,7 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-__all__ = ["write", "wheel_files"]
+__all__ = ["wheel_files", "write"]
 
 
 def wheel_files(requirement: str, *suffixes: str) -> dict[str, bytes]:

@@ -29,7 +29,8 @@ def make_damped_spirals(
     n_series, n_obs : int
         Series, and observations of each.
     noise : float
-        Standard deviation of the normal noise.
+        Standard deviation of the normal noise; the same seed without noise gives the truth at
+        the same times.
     duration : float
         Times are uniform in ``[0, duration]``.
     random_state : int or None

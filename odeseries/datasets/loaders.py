@@ -106,7 +106,7 @@ def load_variable_stars(star: str | None = None) -> pd.Series | pd.DataFrame:
     stars = frame.index.get_level_values("star").unique()
     if star not in stars:
         raise DataError(f"There is no star {star!r}; there are {', '.join(stars)}.")
-    return frame.loc[star, "magnitude"]
+    return frame["magnitude"].xs(star)
 
 
 def _dated(frame: pd.DataFrame) -> pd.DataFrame:
