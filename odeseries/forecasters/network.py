@@ -149,8 +149,7 @@ class FlowNetwork(Model):
             extra = extra + more
         joined = total / weights.clamp(min=1e-6)
         raw: Tensor = self.decode(functional.silu(joined[..., :-1]))
-        skip = joined[..., -1] * (anchored.scale[:, None] / anchored.spread)
-        raw = torch.cat([raw[..., :1] + skip[..., None], raw[..., 1:]], -1)
+        raw = torch.cat([raw[..., :1] + joined[..., -1:], raw[..., 1:]], -1)
         return raw, extra
 
     def _side(
