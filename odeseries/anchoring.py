@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,11 @@ from odeseries.windows import Batch, Side
 __all__ = ["Anchor", "Anchored"]
 
 LONG_AGE = 20.0
-SHORTEST = 3e-3
+N_KNOTS = 9
+LOWEST_KNOT = math.log(1e-3)
+KNOT_STEP = math.log(10) / 2
+SMOOTHING = 2.0
+MEAN_LOG_ABS_NORMAL = -0.635
 SCALE_PRIOR = 4.0
 DECAYS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e4)
 
@@ -67,8 +72,7 @@ class Anchor(nn.Module):
         self.register_buffer("lowest", torch.full((n_channels,), -2.0))
         self.register_buffer("highest", torch.full((n_channels,), 2.0))
         self.log_decay = nn.Parameter(torch.zeros(n_channels))
-        self.log_spread = nn.Parameter(torch.zeros(n_channels))
-        self.exponent = nn.Parameter(torch.zeros(n_channels))
+        self.log_spread = nn.Parameter(torch.zeros(n_channels, N_KNOTS))
 
     @torch.no_grad()
     def fit(self, batches: Sequence[Batch]) -> None:
@@ -103,21 +107,19 @@ class Anchor(nn.Module):
         return error.clamp(max=20.0) * batch.observed, anchored
 
     def _fit_spread(self, batches: Sequence[Batch]) -> None:
-        """Least squares of the logarithm of the error on the logarithm of the age."""
-        self.log_spread.zero_()
-        self.exponent.zero_()
-        sums = [torch.zeros_like(self.pooled) for _ in range(5)]
+        """Smoothed least squares of the logarithm of the error, linear in the log age by pieces."""
+        n_channels = len(self.pooled)
+        gram = self.pooled.new_zeros(n_channels, N_KNOTS, N_KNOTS)
+        right = self.pooled.new_zeros(n_channels, N_KNOTS)
         for batch in batches:
             error, anchored = self._error(batch)
-            x, y, w = _log_age(anchored.age), torch.log(error + 0.01), batch.observed
-            for total, term in zip(sums, (w, w * x, w * y, w * x * x, w * x * y), strict=True):
-                total += term.sum((0, 1))
-        n, sx, sy, sxx, sxy = sums
-        n = n.clamp(min=1)
-        slope = (sxy - sx * sy / n) / (sxx - sx * sx / n + 1.0)
-        self.exponent.copy_(slope.clamp(0.0, 1.0))
-        mean_log_abs_normal = -0.635
-        self.log_spread.copy_((sy - self.exponent * sx) / n - mean_log_abs_normal)
+            hats = _hats(anchored.age) * batch.observed[..., None]
+            gram += torch.einsum("bqck,bqcl->ckl", hats, hats)
+            right += torch.einsum("bqck,bqc->ck", hats, torch.log(error + 0.01))
+        bend = torch.diff(torch.eye(N_KNOTS), n=2, dim=0).to(gram)
+        level = 1e-3 * torch.eye(N_KNOTS).to(gram)
+        fitted = torch.linalg.solve(gram + SMOOTHING * bend.T @ bend + level, right)
+        self.log_spread.copy_(fitted - MEAN_LOG_ABS_NORMAL)
 
     def forward(self, batch: Batch) -> Anchored:
         """Level, scale, base and spread of every window."""
@@ -136,7 +138,7 @@ class Anchor(nn.Module):
         if self.local:
             centre = count * mean / (count + 1e-6)
             base = centre[:, None] + keep * (nearest - centre[:, None])
-        growth = torch.exp(self.log_spread + self.exponent * _log_age(age))
+        growth = torch.exp((_hats(age) * self.log_spread).sum(-1))
         return Anchored(level, scale, base, scale[:, None] * growth, age)
 
     def clipped(self, level: Tensor) -> Tensor:
@@ -144,9 +146,11 @@ class Anchor(nn.Module):
         return torch.minimum(torch.maximum(level, self.lowest), self.highest)
 
 
-def _log_age(age: Tensor) -> Tensor:
-    """Logarithm of the age, bounded below."""
-    return torch.log(age + SHORTEST)
+def _hats(age: Tensor) -> Tensor:
+    """Weights of the two nearest knots of the log age, shape (..., N_KNOTS); they sum to one."""
+    place = (torch.log(age.clamp(min=1e-9)) - LOWEST_KNOT) / KNOT_STEP
+    place = place.clamp(0, N_KNOTS - 1)[..., None]
+    return (1 - (place - torch.arange(N_KNOTS, device=age.device)).abs()).clamp(min=0)
 
 
 def _moments(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
