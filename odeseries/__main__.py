@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from odeseries.errors import DataError, OdeSeriesError
-
-if TYPE_CHECKING:
-    from odeseries.forecasters import BaseForecaster
 
 __all__ = ["main"]
 
 N_TIMES = 100
 N_SHOWN = 12
+HISTORY_SHOWN = 5  # horizons
 DATASET_HORIZONS: dict[str, str] = {"co2": "730D", "glucose": "2h"}
 DATASET_ROWS = {"glucose": 5000}
+PICTURES = (".png", ".pdf", ".svg")
+OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,18 +56,29 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``forecast``."""
     parser.add_argument("file", nargs="?", type=Path, help="CSV file with a header")
     parser.add_argument("--dataset", help="a bundled series instead of a file")
-    parser.add_argument("--time", help="column of the times: dates or numbers")
+    parser.add_argument("--time", help="column of the times: dates (best as ISO 8601) or numbers")
     parser.add_argument("--id", help="column of the series' ids")
     parser.add_argument("--target", nargs="+", help="columns to forecast; default all others")
     parser.add_argument("--horizon", help="how far: 730D, 36h, or a number for numeric times")
     parser.add_argument("--model", default="latent_ode", help="forecaster (default latent_ode)")
     parser.add_argument("--dynamics", help="dynamics of the latent state (default the model's)")
-    parser.add_argument("--coverage", type=float, default=0.9, help="of the intervals")
+    parser.add_argument(
+        "--coverage", type=_probability, default=0.9, help="of the intervals (default 0.9)"
+    )
     parser.add_argument("--times", type=int, default=N_TIMES, help="number of times forecast")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the forecast to this CSV file")
-    parser.add_argument("--plot", type=Path, help="write a picture to this PNG file")
+    parser.add_argument("--plot", type=Path, help="write a picture: .png, .pdf or .svg")
     parser.set_defaults(run=_forecast)
+
+
+def _probability(text: str) -> float:
+    """A number in (0, 1)."""
+    value = float(text)
+    if not 0 < value < 1:
+        hint = f"; did you mean {value / 100:g}?" if 1 < value < 100 else ""
+        raise argparse.ArgumentTypeError(f"{text} is not a probability in (0, 1){hint}")
+    return value
 
 
 def _forecast(args: argparse.Namespace) -> None:
@@ -73,27 +86,39 @@ def _forecast(args: argparse.Namespace) -> None:
     from odeseries import plugins
     from odeseries.frames import future_times
 
-    if (args.file is None) == (args.dataset is None):
-        raise DataError("Give a CSV file or --dataset, one of them.")
+    _check_files(args)
     data = _bundled(args.dataset) if args.dataset else _table(args)
     horizon = _horizon(args, data)
-    chosen = {} if args.dynamics is None else {"dynamics": args.dynamics}
-    forecaster = plugins.get("forecaster", args.model)
-    model: BaseForecaster = forecaster(
-        horizon, random_state=args.seed, verbose=sys.stderr.isatty(), **chosen
-    )
-    model.fit(data)
     times = future_times(data, horizon, n=args.times)
+    chosen = {} if args.dynamics is None else {"dynamics": args.dynamics}
+    forecaster: Any = plugins.get("forecaster", args.model)
+    model = forecaster(horizon, random_state=args.seed, verbose=sys.stderr.isatty(), **chosen)
+    model.fit(data)
     median = model.predict(times)
-    intervals = model.predict_interval(times, coverage=args.coverage)
-    answer = _answer(median, intervals, args.coverage)
+    answer = _answer(median, model.predict_interval(times, coverage=args.coverage), args.coverage)
     print(_shown(answer))
     if args.out:
         answer.to_csv(args.out)
         print(f"All {len(answer)} rows: {args.out}")
     if args.plot:
-        _plot(args.plot, data, median, model.predict_interval(times, coverage=[0.5, args.coverage]))
+        coverages = sorted({0.5, args.coverage})
+        _plot(args.plot, data, median, model.predict_interval(times, coverage=coverages))
         print(f"Picture: {args.plot}")
+
+
+def _check_files(args: argparse.Namespace) -> None:
+    """Refuse before the training what would fail after it."""
+    if (args.file is None) == (args.dataset is None):
+        raise DataError("Give a CSV file or --dataset, one of them.")
+    for path in (args.out, args.plot):
+        if path is not None and not path.parent.is_dir():
+            raise DataError(f"{path} can't be written: there is no folder {path.parent}.")
+    if args.plot is not None:
+        if args.plot.suffix.lower() not in PICTURES:
+            raise DataError(f"--plot {args.plot} must end in one of {', '.join(PICTURES)}.")
+        from odeseries.plotting import pyplot
+
+        pyplot()
 
 
 def _bundled(name: str) -> pd.Series | pd.DataFrame:
@@ -103,12 +128,12 @@ def _bundled(name: str) -> pd.Series | pd.DataFrame:
     known = datasets.list_datasets().index
     if name not in known:
         raise DataError(f"There is no data set '{name}'; there are {', '.join(known)}.")
-    loader = {
+    loaders: dict[str, Callable[[], pd.Series | pd.DataFrame]] = {
         "co2": datasets.load_co2,
         "glucose": datasets.load_glucose,
         "variable_stars": datasets.load_variable_stars,
     }
-    data = loader[name]()
+    data = loaders[name]()
     return data.iloc[-DATASET_ROWS.get(name, len(data)) :]
 
 
@@ -147,9 +172,9 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
             f"it has {', '.join(map(repr, frame.columns))}."
         )
     times = _times(frame[args.time], args.file)
-    index = times if args.id is None else pd.MultiIndex.from_arrays(
-        [frame[args.id], times], names=keys
-    )
+    index = times
+    if args.id is not None:
+        index = pd.MultiIndex.from_arrays([frame[args.id], times], names=keys)
     return frame[targets].set_axis(index)
 
 
@@ -157,16 +182,32 @@ def _times(column: pd.Series, file: Path) -> pd.Index:
     """Numbers as they are, everything else as dates."""
     if pd.api.types.is_numeric_dtype(column.dtype):
         return pd.Index(column)
-    zoned = column.astype(str).str.contains(r"(?:Z|[+-]\d\d:?\d\d)$", regex=True)
-    parsed = pd.to_datetime(column, errors="coerce", utc=True if zoned.all() else None)
-    bad = parsed.isna()
-    if bad.any():
-        row = int(bad.to_numpy().argmax())
+    offsets = column.astype(str).str.extract(OFFSET, expand=False)
+    parsed = _dates(column.astype(str), utc=len(offsets.unique()) > 1)
+    missing = parsed.isna().to_numpy()
+    if missing.any():
         raise DataError(
-            f"Column '{column.name}' of {file} holds no date in row {row + 2}: "
-            f"{column.iloc[row]!r}. Correct it or leave the row out."
+            f"{_place(column, file, missing)} is no date: {column[missing].iloc[0]!r}. "
+            "Correct it or leave the row out."
+        )
+    naive = offsets.isna().to_numpy()
+    if naive.any() and not naive.all():
+        raise DataError(
+            f"{_place(column, file, naive)} has no UTC offset, though other rows have one. "
+            "Give every time an offset, or none."
         )
     return pd.DatetimeIndex(parsed, name=column.name)
+
+
+def _dates(text: pd.Series, *, utc: bool) -> pd.Series:
+    """Dates in ISO 8601 of any resolution, or in the format of the first; NaT if not."""
+    parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=utc)
+    return pd.to_datetime(text, errors="coerce", utc=utc) if parsed.isna().any() else parsed
+
+
+def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:
+    """Name of the first wrong cell; the header is line 1."""
+    return f"Column '{column.name}' in line {int(wrong.argmax()) + 2} of {file}"
 
 
 def _answer(
@@ -180,18 +221,18 @@ def _answer(
         suffix = f" {target}" if several else ""
         columns[f"median{suffix}"] = table.iloc[:, k]
         for side in ("lower", "upper"):
-            columns[f"{side} {coverage:.0%}{suffix}"] = intervals[target, coverage, side]
+            columns[f"{side} {100 * coverage:g}%{suffix}"] = intervals[target, coverage, side]
     return pd.DataFrame(columns)
 
 
 def _shown(answer: pd.DataFrame) -> str:
-    """A few rows, evenly spread."""
-    step = max(1, -(-len(answer) // N_SHOWN))
-    shown = answer.iloc[step - 1 :: step]
+    """A few rows, evenly spread, the first and the last among them."""
+    rows = np.linspace(0, len(answer) - 1, min(N_SHOWN, len(answer))).round().astype(int)
+    shown = answer.iloc[rows]
     index = shown.index
     if isinstance(index, pd.DatetimeIndex):
-        spread = index[-1] - index[0] if len(index) else pd.Timedelta(0)
-        shown = shown.set_axis(index.strftime("%Y-%m-%d" if spread.days > 60 else "%Y-%m-%d %H:%M"))
+        days = index[-1] - index[0] > pd.Timedelta("60D") or (index == index.normalize()).all()
+        shown = shown.set_axis(index.strftime("%Y-%m-%d" if days else "%Y-%m-%d %H:%M"))
     return shown.to_string(float_format=lambda v: f"{v:.6g}")
 
 
@@ -207,13 +248,16 @@ def _plot(
     target = intervals.columns[0][0]
     seen = data if isinstance(data, pd.Series) else data[target]
     centre = median if isinstance(median, pd.Series) else median[target]
+    title = ""
     if isinstance(seen.index, pd.MultiIndex):
         first = seen.index[0][0]
-        seen, centre, intervals = seen.loc[first], centre.loc[first], intervals.loc[first]
-    span = centre.index[-1] - centre.index[0]
-    recent = seen[seen.index >= seen.index.max() - 5 * span]
-    ax = plot_forecast(recent, centre, intervals, target=target)
-    ax.figure.savefig(path, dpi=150)  # type: ignore[union-attr]  # a new figure, not a subfigure
+        seen, centre = seen.xs(first, level=0), centre.xs(first, level=0)
+        intervals, title = intervals.xs(first, level=0), str(first)
+    ahead = centre.index[-1] - seen.index.max()
+    recent = seen[seen.index >= seen.index.max() - HISTORY_SHOWN * ahead]
+    ax = plot_forecast(recent, centre, intervals)
+    ax.set_title(title)
+    ax.get_figure(root=True).savefig(path, dpi=150)
 
 
 def _plugins(args: argparse.Namespace) -> None:

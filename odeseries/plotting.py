@@ -10,7 +10,7 @@ import pandas as pd
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_forecast"]
+__all__ = ["plot_forecast", "pyplot"]
 
 SEEN, AHEAD = "#3d4a57", "#0b7285"
 
@@ -51,7 +51,7 @@ def plot_forecast(
         If matplotlib is not installed.
     """
     if ax is None:
-        ax = _pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
+        ax = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
     label = intervals.columns[0][0] if target is None else target
     seen = history.dropna().sort_index()
     seen = seen if last is None else seen.iloc[-last:]
@@ -66,7 +66,7 @@ def plot_forecast(
             color=AHEAD,
             alpha=0.18 + 0.14 * i,
             linewidth=0,
-            label=f"{coverage:.0%} interval",
+            label=f"{100 * coverage:g}% interval",
         )
     ax.plot(seen.index, seen, ".", color=SEEN, markersize=3, label="observed")
     ax.plot(centre.index, centre, color=AHEAD, linewidth=1.6, label="median forecast")
@@ -79,7 +79,7 @@ def plot_forecast(
     return ax
 
 
-def _pyplot() -> Any:
+def pyplot() -> Any:
     """Matplotlib's pyplot, or an error that names the extra."""
     try:
         import matplotlib.pyplot as plt

@@ -1,0 +1,227 @@
+"""The command line: right answers, and one readable line for what can't be done."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import odeseries as ode
+from odeseries.__main__ import main
+
+
+class Quick(ode.LatentODEForecaster):
+    """The latent ODE, trained for one epoch."""
+
+    def __init__(
+        self,
+        horizon: Any = None,
+        *,
+        dynamics: Any = "linear",
+        random_state: Any = None,
+        verbose: bool = False,
+    ) -> None:
+        super().__init__(
+            horizon, dynamics=dynamics, random_state=random_state, verbose=verbose, max_epochs=1
+        )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick() -> None:
+    ode.register(Quick, name="quick")
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    """Sixty irregular days of one well, with a text column and a hole."""
+    rng = np.random.default_rng(0)
+    days = np.sort(rng.choice(200, 60, replace=False))
+    frame = pd.DataFrame(
+        {
+            "when": (pd.Timestamp("2024-01-01") + pd.to_timedelta(days, unit="D")).astype(str),
+            "level": np.round(5 + np.sin(days / 9), 3),
+            "note": "dry",
+        }
+    )
+    frame.loc[3, "level"] = None
+    path = tmp_path / "well.csv"
+    frame.to_csv(path, index=False)
+    return path
+
+
+def failure(capsys: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
+    """The one line on stderr of a command that exits with 1."""
+    assert main([str(a) for a in arguments]) == 1
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("odeseries: ")
+    return line
+
+
+def test_a_file_is_forecast_shown_written_and_drawn(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The table ends at the horizon, lies inside its interval and is what the file holds."""
+    out, plot = csv.with_name("forecast.csv"), csv.with_name("forecast.png")
+    command = f"forecast {csv} --time when --target level --horizon 30D --model local:quick"
+    assert main([*command.split(), "--out", str(out), "--plot", str(plot), "--times", "30"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    written = pd.read_csv(out, index_col=0, parse_dates=True)
+    last = pd.read_csv(csv, parse_dates=["when"])["when"].max()
+    assert list(written.columns) == ["median", "lower 90%", "upper 90%"]
+    assert len(written) == 30
+    assert written.index.name == "when"
+    assert written.index[-1] == last + pd.Timedelta("30D")
+    assert (written["lower 90%"] <= written["median"]).all()
+    assert (written["median"] <= written["upper 90%"]).all()
+    row = next(line for line in shown if line.startswith(str(written.index[-1].date())))
+    assert row.split()[1:] == [f"{v:.6g}" for v in written.iloc[-1]]
+    assert f"All 30 rows: {out}" in shown
+    assert plot.read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_panel_with_numeric_times_keeps_its_numbers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Years stay years, and every id is forecast after its own end."""
+    frame = pd.DataFrame(
+        {
+            "tree": ["b"] * 30 + ["a"] * 25,
+            "year": [*range(1900, 1930), *range(1950, 1975)],
+            "ring": np.sin(np.arange(55.0)),
+            "core": np.cos(np.arange(55.0)),
+        }
+    )
+    path, out = tmp_path / "rings.csv", tmp_path / "forecast.csv"
+    frame.to_csv(path, index=False)
+    command = f"forecast {path} --time year --id tree --horizon 4 --times 4 --model local:quick"
+    assert main([*command.split(), "--out", str(out), "--coverage", "0.975"]) == 0
+    assert "upper 97.5% core" in capsys.readouterr().out
+    written = pd.read_csv(out)
+    assert list(zip(written["tree"], written["year"], strict=True)) == [
+        *(("b", y) for y in range(1930, 1934)),
+        *(("a", y) for y in range(1975, 1979)),
+    ]
+    assert "median ring" in written
+    assert "median core" in written
+
+
+@pytest.mark.parametrize(
+    ("times", "instants"),
+    [
+        (["2024-01-01", "2024-01-02 12:00"], ["2024-01-01", "2024-01-02T12:00"]),
+        (["05-01-2024", "06-01-2024"], ["2024-05-01", "2024-06-01"]),
+        (
+            ["2024-10-27 02:30+02:00", "2024-10-27 02:30+01:00"],
+            ["2024-10-27T00:30Z", "2024-10-27T01:30Z"],
+        ),
+        (
+            ["2024-01-01T00:00:00-0500", "2024-01-01T00:00:01.5-0500"],
+            ["2024-01-01T05:00:00Z", "2024-01-01T05:00:01.5Z"],
+        ),
+    ],
+    ids=["resolutions", "months", "clock-change", "offset"],
+)
+def test_dates_are_read_as_instants(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[str], instants: list[str]
+) -> None:
+    """Mixed resolutions, no offset, one offset, and two as over a clock change."""
+    seen = []
+
+    def fit(self: Quick, X: pd.DataFrame, y: Any = None) -> Quick:
+        seen.append(X.index)
+        raise ode.DataError("That is enough.")
+
+    monkeypatch.setattr(Quick, "fit", fit)
+    path = tmp_path / "times.csv"
+    pd.DataFrame({"t": times, "y": [1.0, 2.0]}).to_csv(path, index=False)
+    assert main(f"forecast {path} --time t --horizon 2D --model local:quick".split()) == 1
+    assert list(seen[0]) == [pd.Timestamp(t) for t in instants]
+
+
+def test_a_missing_file_or_column_is_named(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The columns that exist are listed."""
+    assert "There is no file nowhere.csv" in failure(
+        capsys, "forecast", "nowhere.csv", "--time", "t", "--horizon", "3"
+    )
+    line = failure(capsys, "forecast", csv, "--time", "date", "--horizon", "3D")
+    assert "no column 'date'; it has 'when', 'level', 'note'" in line
+    line = failure(capsys, "forecast", csv, "--time", "when", "--target", "depth", "--horizon", "3")
+    assert "no column 'depth'" in line
+
+
+def test_what_is_no_date_is_named_with_its_line(
+    csv: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Line 1 is the header; an empty cell and a row without its offset count as well."""
+    text = csv.read_text().splitlines()
+    for cell in ("soon", ""):
+        rows = [*text[:5], f"{cell},5.0,dry", *text[5:]]
+        csv.write_text("\n".join(rows))
+        line = failure(capsys, "forecast", csv, "--time", "when", "--horizon", "3D")
+        assert "Column 'when' in line 6" in line
+        assert "is no date" in line
+    csv.write_text("when,level\n2024-01-01 10:00Z,1\n2024-01-02 10:00,2\n")
+    line = failure(capsys, "forecast", csv, "--time", "when", "--horizon", "3D")
+    assert "line 3" in line
+    assert "no UTC offset" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "Give a CSV file or --dataset"),
+        (["--dataset", "co2", "{csv}"], "Give a CSV file or --dataset"),
+        (["--dataset", "moon"], "no data set 'moon'; there are co2, glucose, variable_stars"),
+        (["--dataset", "variable_stars"], "Say how far to forecast: --horizon"),
+        (["--dataset", "variable_stars", "--horizon", "3D"], "--horizon must be one, not '3D'"),
+        (["--dataset", "co2", "--model", "oracle"], "oracle"),
+        (["--dataset", "co2", "--out", "nowhere/f.csv"], "there is no folder nowhere"),
+        (["--dataset", "co2", "--plot", "forecast.xls"], "must end in one of .png, .pdf, .svg"),
+        (["--dataset", "co2", "--horizon", "soon"], "soon"),
+        (["--dataset", "co2", "--times", "0"], "n=0 must be a positive whole number"),
+        (["{csv}", "--horizon", "3D"], "Name the column of the times: --time"),
+        (["{csv}", "--time", "when"], "Say how far to forecast: --horizon"),
+        (["{csv}", "--time", "when", "--horizon", "3D"], "'note'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(
+    csv: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    """Before any training, with exit status 1."""
+    line = failure(capsys, "forecast", *(a.format(csv=csv) for a in arguments))
+    assert words in line
+
+
+def test_a_percentage_is_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
+    """Wrong arguments exit with 2, as argparse does."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["forecast", "--dataset", "co2", "--coverage", "90"])
+    assert exit_.value.code == 2
+    assert "90 is not a probability in (0, 1); did you mean 0.9?" in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback() -> None:
+    """The exception itself comes through."""
+    with pytest.raises(ode.DataError, match="no data set"):
+        main(["forecast", "--dataset", "moon", "--debug"])
+
+
+def test_datasets_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Name, rows and licence of each."""
+    assert main(["datasets"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("co2", "2284", "glucose", "variable_stars", "public domain"):
+        assert word in shown
+
+
+def test_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """The built-in names are what one types."""
+    assert main(["plugins"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("latent_ode", "ode_rnn", "linear", "rk4"):
+        assert word in shown
