@@ -318,7 +318,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             n_lags=self.n_lags,
             n_harmonics=3,
             n_queries=24,
-            interpolation=0.15,
+            interpolation=0.25,
             backcast=0.05,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,

@@ -23,7 +23,7 @@ __all__ = ["FlowNetwork", "Sizes"]
 CLIP = 10.0
 RECONSTRUCTED = 2.0
 SHORT, LONG = 0.1, 0.4
-HEAVIEST = 10.0
+HEAVIEST = 30.0
 
 
 @dataclass(frozen=True)
