@@ -181,7 +181,8 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
 def _times(column: pd.Series, file: Path) -> pd.Index:
     """Numbers as they are, everything else as dates."""
     if pd.api.types.is_numeric_dtype(column.dtype):
-        return pd.Index(column)
+        numbers: pd.Index = pd.Index(column)
+        return numbers
     offsets = column.astype(str).str.extract(OFFSET, expand=False)
     parsed = _dates(column.astype(str), utc=len(offsets.unique()) > 1)
     missing = parsed.isna().to_numpy()
@@ -243,7 +244,7 @@ def _plot(
     intervals: pd.DataFrame,
 ) -> None:
     """The first target of the first series."""
-    from odeseries.plotting import plot_forecast
+    from odeseries.plotting import plot_forecast, pyplot
 
     target = intervals.columns[0][0]
     seen = data if isinstance(data, pd.Series) else data[target]
@@ -252,12 +253,12 @@ def _plot(
     if isinstance(seen.index, pd.MultiIndex):
         first = seen.index[0][0]
         seen, centre = seen.xs(first, level=0), centre.xs(first, level=0)
-        intervals, title = intervals.xs(first, level=0), str(first)
+        intervals, title = intervals.loc[[first]].droplevel(0), str(first)
     ahead = centre.index[-1] - seen.index.max()
     recent = seen[seen.index >= seen.index.max() - HISTORY_SHOWN * ahead]
     ax = plot_forecast(recent, centre, intervals)
     ax.set_title(title)
-    ax.get_figure(root=True).savefig(path, dpi=150)
+    pyplot().savefig(path, dpi=150)
 
 
 def _plugins(args: argparse.Namespace) -> None:

@@ -99,7 +99,10 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
     path, out = tmp_path / "rings.csv", tmp_path / "forecast.csv"
     frame.to_csv(path, index=False)
     command = f"forecast {path} --time year --id tree --horizon 4 --times 4 --model local:quick"
-    assert main([*command.split(), "--out", str(out), "--coverage", "0.975"]) == 0
+    plot = tmp_path / "rings.svg"
+    more = ["--out", str(out), "--plot", str(plot), "--coverage", "0.975"]
+    assert main([*command.split(), *more]) == 0
+    assert "<svg" in plot.read_text()
     assert "upper 97.5% core" in capsys.readouterr().out
     written = pd.read_csv(out)
     assert list(zip(written["tree"], written["year"], strict=True)) == [

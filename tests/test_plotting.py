@@ -1,0 +1,113 @@
+"""Pictures show what was seen and forecast, and nothing else."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.dates import date2num
+
+from odeseries.plotting import plot_forecast
+
+mpl.use("agg")
+
+
+@pytest.fixture(autouse=True)
+def _close() -> Iterator[None]:
+    yield
+    plt.close("all")
+
+
+def forecast(start: pd.Index, level: float = 5.0) -> tuple[pd.Series, pd.DataFrame]:
+    """A flat median and two intervals for the targets "flow" and "heat" at some times."""
+    columns = pd.MultiIndex.from_product([["flow", "heat"], [0.5, 0.975], ["lower", "upper"]])
+    low_high = np.array([-1.0, 1.0, -3.0, 3.0])
+    values = np.tile(np.concatenate([level + low_high, 50 + low_high]), (len(start), 1))
+    return pd.Series(level, index=start, name="flow"), pd.DataFrame(
+        values, index=start, columns=columns
+    )
+
+
+@pytest.fixture
+def history() -> pd.Series:
+    """Ten daily values with a hole."""
+    index = pd.date_range("2024-01-01", periods=10, name="day")
+    return pd.Series([0.0, 1, 2, np.nan, 4, 5, 6, 7, 8, 9], index=index, name="flow")
+
+
+def lines(ax: Axes) -> dict[str, np.ndarray]:
+    """Points of the labelled lines, shape (n, 2)."""
+    return {str(line.get_label()): np.asarray(line.get_xydata()) for line in ax.lines}
+
+
+def test_points_median_and_bands_are_the_numbers_given(history: pd.Series) -> None:
+    """Observed points without the hole; the wide band below the narrow one."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
+    ax = plot_forecast(history, median, intervals)
+    drawn = lines(ax)
+    seen = history.dropna()
+    np.testing.assert_allclose(
+        drawn["observed"], np.column_stack([date2num(seen.index.to_numpy()), seen])
+    )
+    assert (drawn["median forecast"][:, 1] == 5).all()
+    wide, narrow = ax.collections
+    assert (wide.get_label(), narrow.get_label()) == ("97.5% interval", "50% interval")
+    heights = [band.get_paths()[0].vertices[:, 1] for band in (wide, narrow)]
+    assert [(h.min(), h.max()) for h in heights] == [(2, 8), (4, 6)]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("day", "flow")
+    legend = ax.get_legend()
+    assert legend is not None
+    assert len(legend.get_texts()) == 4
+
+
+def test_the_end_of_the_history_is_marked_only_under_a_forecast(history: pd.Series) -> None:
+    """A line at the last observation; none where the times lie inside the history."""
+    ahead = plot_forecast(history, *forecast(pd.date_range("2024-01-11", periods=5)))
+    ends = [line.get_xdata() for line in ahead.lines if line.get_linestyle() == ":"]
+    (end,) = ends
+    assert set(np.asarray(end, dtype="datetime64[D]")) == {np.datetime64("2024-01-10")}
+    inside = plot_forecast(history, *forecast(pd.date_range("2024-01-02", periods=5)))
+    assert not [line for line in inside.lines if line.get_linestyle() == ":"]
+
+
+def test_another_target_is_chosen_by_name(history: pd.Series) -> None:
+    """Its bands lie around 50."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5), level=50.0)
+    ax = plot_forecast(history.rename("heat"), median, intervals, target="heat")
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == 53
+    assert ax.get_ylabel() == "heat"
+
+
+def test_rows_may_come_in_any_order_and_with_numbers_for_times() -> None:
+    """The line runs from left to right; only the last observations are shown."""
+    history = pd.Series([3.0, 1.0, 2.0], index=[3.0, 1.0, 2.0])
+    median, intervals = forecast(pd.Index([6.0, 4.0, 5.0]))
+    before = history.copy()
+    ax = plot_forecast(history, median, intervals, last=2)
+    drawn = lines(ax)
+    np.testing.assert_array_equal(drawn["observed"], [[2, 2], [3, 3]])
+    np.testing.assert_array_equal(drawn["median forecast"][:, 0], [4, 5, 6])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("time", "value")
+    pd.testing.assert_series_equal(history, before)
+
+
+def test_given_axes_are_drawn_on(history: pd.Series) -> None:
+    """No figure of its own is opened."""
+    figure, ax = plt.subplots()
+    assert plot_forecast(history, *forecast(history.index), ax=ax) is ax
+    assert plt.get_fignums() == [figure.number]
+
+
+def test_without_matplotlib_the_extra_is_named(
+    history: pd.Series, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The message says what to install."""
+    monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
+    with pytest.raises(ImportError, match=r"pip install 'odeseries\[plot\]'"):
+        plot_forecast(history, *forecast(history.index))
