@@ -60,7 +60,8 @@ def quantile_output(
         ``frame[column]`` finds them.
     """
     labels = [(target, alpha) for target in schema.targets for alpha in alphas]
-    return _with_keys(values.reshape(len(values), -1), _columns(labels, 2), queries)
+    values = values.reshape(len(values), len(labels))
+    return _with_keys(values, _columns(labels, 2), queries)
 
 
 def interval_output(
@@ -86,7 +87,7 @@ def interval_output(
     """
     ends = ("lower", "upper")
     labels = [(t, coverage, end) for t in schema.targets for coverage in coverages for end in ends]
-    values = np.stack([low, high], axis=-1).reshape(len(low), -1)
+    values = np.stack([low, high], axis=-1).reshape(len(low), len(labels))
     return _with_keys(values, _columns(labels, 3), queries)
 
 

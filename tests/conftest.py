@@ -1,0 +1,48 @@
+"""Small fitted models and series that many tests share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import odeseries as ode
+
+FAST = {"max_epochs": 3, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread() -> None:
+    """Small tensors are fastest on one thread."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def wave() -> pd.Series:
+    """A noisy sine at 150 irregular days of three years."""
+    rng = np.random.default_rng(0)
+    days = np.sort(rng.uniform(0, 1000, 150)).round(3)
+    index = pd.DatetimeIndex(pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D"), name="when")
+    values = 5 + np.sin(2 * np.pi * days / 90) + 0.05 * rng.standard_normal(150)
+    return pd.Series(values, index=index, name="wave")
+
+
+@pytest.fixture(scope="session")
+def panel() -> pd.DataFrame:
+    """Ten spirals at private times, a fifth of the entries not observed."""
+    frame = ode.datasets.make_damped_spirals(10, 30, random_state=0)
+    hidden = np.random.default_rng(1).random(frame.shape) < 0.2
+    return frame.mask(hidden)
+
+
+@pytest.fixture(scope="session")
+def wave_model(wave: pd.Series) -> ode.LatentODEForecaster:
+    """Fitted on the wave."""
+    return ode.LatentODEForecaster("60D", **FAST).fit(wave)
+
+
+@pytest.fixture(scope="session")
+def panel_model(panel: pd.DataFrame) -> ode.LatentODEForecaster:
+    """Fitted on the panel."""
+    return ode.LatentODEForecaster(2.0, **FAST).fit(panel)
