@@ -208,7 +208,7 @@ class Solver(ABC):
         """
 
 
-class Forecaster(ABC):
+class Forecaster(ABC):  # noqa: B024  # a marker; what forecasters do is above this layer
     """Marker base of the forecasters that the registry accepts."""
 
 

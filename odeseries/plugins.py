@@ -7,21 +7,34 @@ look-up imports at most one plugin, and a broken plugin fails only the person wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
-from typing import TypeVar
+from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from typing import Any, Literal, TypeVar, overload
 
-from odeseries import offers
 from odeseries.errors import PluginError
 from odeseries.hookspecs import PROJECT
-from odeseries.offers import BASES, ENVIRONMENT_VARIABLE, Kind, Offer
+from odeseries.interfaces import Dynamics, Solver
+from odeseries.offers import (
+    BASES,
+    Kind,
+    Offer,
+    check_class,
+    check_name,
+    collect,
+    is_name,
+    kind_of,
+)
 
-__all__ = ["Kind", "PluginInfo", "Registry", "get", "listing", "qualified_name", "register"]
+__all__ = ["PluginInfo", "Registry", "get", "listing", "qualified_name", "register"]
 
 LOCAL = "local"
 RESERVED = (LOCAL, "torchdiffeq", "torchsde")
+SWITCH = "ODESERIES_PLUGINS"
+"""Environment variable: unset, every plugin; otherwise only those listed, between commas."""
 
 _C = TypeVar("_C", bound=type)
 
@@ -33,11 +46,11 @@ class PluginInfo:
     Attributes
     ----------
     name : str
-        Qualifier, the part before the colon.
+        Qualifier, the part before the colon; ``"built-in"`` for the package's own.
     distribution, version : str
         Where the plugin comes from; ``"unknown"`` if its installer left no record.
     provides : mapping of kind to tuple of str
-        Qualified names, ready to be typed; empty if the plugin failed.
+        Names as they are to be typed; empty if the plugin failed.
     failure : str or None
         Why the plugin can't be used.
     """
@@ -45,7 +58,7 @@ class PluginInfo:
     name: str
     distribution: str
     version: str
-    provides: Mapping[Kind, tuple[str, ...]]
+    provides: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     failure: str | None = None
 
 
@@ -55,7 +68,7 @@ class Registry:
     Parameters
     ----------
     discover : callable
-        Returns the entry points of the installed plugins; nothing is imported by it.
+        Returns the entry points of the installed plugins; it must import none of them.
     """
 
     def __init__(self, discover: Callable[[], Iterable[EntryPoint]]) -> None:
@@ -67,80 +80,60 @@ class Registry:
         self._failures: dict[str, str] = {}
 
     def get(self, kind: Kind, name: str | type) -> type:
-        """The class of that kind and name; a class is checked and returned.
-
-        Raises
-        ------
-        PluginError
-            If the name is unknown or its plugin is broken, or the class is of another kind.
-        """
-        if isinstance(name, type):
-            offers.check_class(kind, name, f"{kind}={name.__name__}")
-            return name
+        """See the function ``get``."""
         if not isinstance(name, str):
-            raise PluginError(f"{kind}={name!r} is neither a name nor a class: pass one of them.")
-        builtin = self._builtin(kind)
-        if name in builtin:
-            return builtin[name]
+            check_class(kind, name)
+            return name
+        if name in self._builtin(kind):
+            return self._builtin(kind)[name]
         qualifier, colon, bare = name.partition(":")
         if not colon:
-            raise PluginError(self._unknown_bare(kind, name))
-        if qualifier in RESERVED:
-            return self._get_reserved(kind, qualifier, bare)
-        offer = self._load(qualifier)
-        if bare not in offer[kind]:
-            found = sorted(offer[kind])
-            raise PluginError(
-                f"The plugin '{qualifier}' has no {kind} '{bare}'"
-                f"{offers.meant(bare, found, qualifier)}. It offers {offers.enumerated(found)}."
-            )
-        return offer[kind][bare]
+            raise PluginError(self._unknown(kind, name))
+        names = self._names_of(qualifier, kind)
+        if bare not in names:
+            full = [f"{qualifier}:{other}" for other in names]
+            raise PluginError(f"There is no {kind} '{name}'{_hint(name, full)}. {_known(full)}")
+        return names[bare]
 
     def register(self, cls: _C, *, name: str) -> _C:
-        """Make a class known as ``local:name`` in this process."""
-        kind = offers.kind_of(cls)
-        offers.check_class(kind, cls, f"'{LOCAL}:{name}'")
-        offers.check_name(name, LOCAL)
-        known = self._local[kind].get(name)
-        if known is not None and offers.origin(known) != offers.origin(cls):
+        """See the function ``register``."""
+        kind = kind_of(cls)
+        check_class(kind, cls)
+        check_name(name)
+        present = self._local[kind].get(name)
+        if present is not None and _origin(present) != _origin(cls):
             raise PluginError(
-                f"'{LOCAL}:{name}' is already {'.'.join(offers.origin(known))}: choose another name for "
-                f"{'.'.join(offers.origin(cls))}."
+                f"'{LOCAL}:{name}' is already the class {_origin(present)}: choose another name "
+                f"for {_origin(cls)}."
             )
         self._local[kind][name] = cls
         return cls
 
     def qualified_name(self, cls: type) -> str:
-        """The name under which ``get`` finds this class.
-
-        Raises
-        ------
-        PluginError
-            If nothing offers the class.
-        """
-        kind = offers.kind_of(cls)
-        for prefix, names in self._known(kind, cls):
+        """See the function ``qualified_name``."""
+        kind = kind_of(cls)
+        for prefix, names in self._places(kind, cls):
             for name, candidate in names.items():
                 if candidate is cls:
                     return prefix + name
         raise PluginError(
-            f"{cls.__module__}.{cls.__qualname__} has no name: register it with "
+            f"The class {_origin(cls)} has no name: register it with "
             f"odeseries.register({cls.__name__}, name=...) or offer it from an installed plugin."
         )
 
     def listing(self) -> list[PluginInfo]:
-        """Everything installed, the built-ins first; a plugin that fails is listed as failed."""
-        entries = [self._describe_builtins()]
+        """See the function ``listing``."""
+        infos = [self._describe_builtins()]
         if any(self._local.values()):
-            entries.append(PluginInfo(LOCAL, "this process", "-", offers.names(self._local, LOCAL)))
-        return entries + [self._describe(name) for name in sorted(self._plugins())]
+            infos.append(PluginInfo(LOCAL, "this process", "", _provides(self._local, LOCAL)))
+        return infos + [self._describe(qualifier) for qualifier in sorted(self._plugins())]
 
     def _builtin(self, kind: Kind) -> dict[str, type]:
         if kind not in self._builtins:
-            # The one inversion of the layering: the built-ins import the whole package, so that
-            # they are imported by name and only when a name is looked up.
-            module = import_module("odeseries._builtins")
-            self._builtins[kind] = offers.collect(module, "odeseries", [kind], builtin=True)[kind]
+            # The one inversion of the layering: what the package offers is listed by a module
+            # that imports all the rest, so it is named here and imported at the first look-up.
+            builtins = import_module("odeseries._builtins")
+            self._builtins |= collect(builtins, [kind], qualified=True)
         return self._builtins[kind]
 
     def _plugins(self) -> dict[str, list[EntryPoint]]:
@@ -149,174 +142,227 @@ class Registry:
             self._installed = {}
             for entry in self._discover():
                 same = self._installed.setdefault(entry.name, [])
-                if offers.identity(entry) not in map(offers.identity, same):
+                if all(_source(entry) != _source(e) or entry.value != e.value for e in same):
                     same.append(entry)
         return self._installed
 
-    def _get_reserved(self, kind: Kind, qualifier: str, bare: str) -> type:
-        names = self._local[kind] if qualifier == LOCAL else self._builtin(kind)
-        if qualifier == LOCAL and bare in names:
-            return names[bare]
-        prefix = "" if qualifier == LOCAL else f"{qualifier}:"
-        offered = sorted(n.removeprefix(prefix) for n in names if n.startswith(prefix))
-        remedy = " Register it in this process with odeseries.register." * (qualifier == LOCAL)
-        raise PluginError(
-            f"There is no {kind} '{qualifier}:{bare}'{offers.meant(bare, offered, qualifier)}.{remedy} "
-            f"'{qualifier}' offers {offers.enumerated(offered)}."
-        )
+    def _names_of(self, qualifier: str, kind: Kind) -> dict[str, type]:
+        """Classes of a kind by their bare names under a qualifier."""
+        if qualifier == LOCAL:
+            return self._local[kind]
+        if qualifier in RESERVED:
+            prefix = f"{qualifier}:"
+            builtin = self._builtin(kind).items()
+            return {name.removeprefix(prefix): c for name, c in builtin if name.startswith(prefix)}
+        return self._load(qualifier)[kind]
 
     def _load(self, qualifier: str) -> Offer:
         """Import one plugin, once; a failure is remembered and raised again."""
-        if qualifier in self._offers:
-            return self._offers[qualifier]
         refusal = self._failures.get(qualifier) or self._refusal(qualifier)
         if refusal is not None:
             raise PluginError(refusal)
-        (entry,) = self._plugins()[qualifier]
-        try:
-            offer = offers.collect(entry.load(), qualifier, list(BASES))
-        except (Exception, SystemExit) as error:
-            self._failures[qualifier] = (
-                f"The plugin '{qualifier}' of {offers.source(entry)} can't be used: "
-                f"{type(error).__name__}: {error}"
-            )
-            raise PluginError(self._failures[qualifier]) from error
-        self._offers[qualifier] = offer
-        return offer
+        if qualifier not in self._offers:
+            (entry,) = self._plugins()[qualifier]
+            try:
+                self._offers[qualifier] = collect(entry.load(), list(BASES))
+            except (Exception, SystemExit) as error:
+                self._failures[qualifier] = (
+                    f"The plugin '{qualifier}' of {_source(entry)} can't be used. "
+                    f"{type(error).__name__}: {error}"
+                )
+                raise PluginError(self._failures[qualifier]) from error
+        return self._offers[qualifier]
 
     def _refusal(self, qualifier: str) -> str | None:
         """Why a plugin must not be imported."""
         entries = self._plugins().get(qualifier, [])
         if not entries:
             installed = sorted(self._plugins())
+            hint = _hint(qualifier, installed)
+            return f"No plugin '{qualifier}' is installed{hint}. {_known(installed)}"
+        sources = " and ".join(sorted(map(_source, entries)))
+        if qualifier in RESERVED or not is_name(qualifier):
             return (
-                f"No plugin '{qualifier}' is installed{offers.meant(qualifier, installed)}. "
-                f"Installed plugins: {offers.enumerated(installed)}."
-            )
-        if qualifier in RESERVED or not offers.well_formed(qualifier):
-            return (
-                f"The plugin '{qualifier}' of {offers.source(entries[0])} is refused: the name is "
-                f"reserved or malformed. Rename the entry point."
+                f"The plugin name '{qualifier}' of {sources} is reserved or malformed: its "
+                f"author must rename the entry point."
             )
         if len(entries) > 1:
-            sources = " and ".join(sorted(map(offers.source, entries)))
             return f"The plugin name '{qualifier}' is claimed by {sources}: uninstall one of them."
-        if not offers.enabled(qualifier):
-            return (
-                f"The plugin '{qualifier}' is switched off: the environment variable "
-                f"{ENVIRONMENT_VARIABLE} does not name it."
-            )
+        if not _switched_on(qualifier):
+            return f"The plugin '{qualifier}' is switched off: {SWITCH} does not list it."
         return None
 
-    def _loadable(self) -> dict[str, Offer]:
-        """Every plugin that works; used only to help after an unknown name."""
-        loadable = {}
-        for qualifier in sorted(self._plugins()):
-            try:
-                loadable[qualifier] = self._load(qualifier)
-            except PluginError:
-                continue
-        return loadable
+    def _unknown(self, kind: Kind, name: str) -> str:
+        """Message for a bare name that is not built in; only here is every plugin imported."""
+        qualified = [f"{LOCAL}:{bare}" for bare in self._local[kind]]
+        for info in map(self._describe, sorted(self._plugins())):
+            qualified += info.provides.get(kind, ())
+        meant = [full for full in qualified if full.partition(":")[2] == name]
+        if meant:
+            choices = " or ".join(f"'{full}'" for full in meant)
+            return f"'{name}' is not built in; did you mean {choices}?"
+        everything = [*self._builtin(kind), *qualified]
+        return f"There is no {kind} '{name}'{_hint(name, everything)}. {_known(everything)}"
 
-    def _unknown_bare(self, kind: Kind, name: str) -> str:
-        known = self._loadable() | {LOCAL: self._local}
-        everything = sorted(self._builtin(kind)) + [
-            f"{qualifier}:{bare}" for qualifier, offer in known.items() for bare in offer[kind]
-        ]
-        exact = [full for full in everything if full.partition(":")[2] == name]
-        if exact:
-            meant = "; did you mean " + " or ".join(f"'{full}'" for full in exact) + "?"
-            return f"'{name}' is not built in{meant}"
-        return (
-            f"There is no {kind} '{name}'{offers.meant(name, everything)}. "
-            f"Known: {offers.enumerated(everything)}."
-        )
-
-    def _known(self, kind: Kind, cls: type) -> Iterable[tuple[str, dict[str, type]]]:
-        """Prefixes and names in which a class may be found, the cheapest first."""
+    def _places(self, kind: Kind, cls: type) -> Iterator[tuple[str, dict[str, type]]]:
+        """Prefixes and names among which a class may be found, the cheapest first."""
         yield "", self._builtin(kind)
         yield f"{LOCAL}:", self._local[kind]
-        for qualifier, offer in self._offers.items():
+        for qualifier, offer in list(self._offers.items()):
             yield f"{qualifier}:", offer[kind]
-        package = cls.__module__.partition(".")[0]
         for qualifier, entries in self._plugins().items():
-            from_package = entries[0].value.partition(":")[0].partition(".")[0] == package
-            if from_package and qualifier not in self._offers:
+            if _package(entries[0].value) == _package(cls.__module__):
                 yield f"{qualifier}:", self._load(qualifier)[kind]
 
     def _describe(self, qualifier: str) -> PluginInfo:
-        entries = self._plugins()[qualifier]
-        distribution = " and ".join(sorted({offers.distribution(e)[0] for e in entries}))
-        version = " and ".join(sorted({offers.distribution(e)[1] for e in entries}))
+        origins = sorted({_distribution(entry) for entry in self._plugins()[qualifier]})
+        distribution, release = (" and ".join(parts) for parts in zip(*origins, strict=True))
         try:
-            provides = offers.names(self._load(qualifier), qualifier)
+            provides = _provides(self._load(qualifier), qualifier)
         except PluginError as error:
-            return PluginInfo(qualifier, distribution, version, {}, str(error))
-        return PluginInfo(qualifier, distribution, version, provides)
+            return PluginInfo(qualifier, distribution, release, failure=str(error))
+        return PluginInfo(qualifier, distribution, release, provides)
 
     def _describe_builtins(self) -> PluginInfo:
-        offer = {kind: self._builtin(kind) for kind in BASES}
-        return PluginInfo("built-in", PROJECT, offers.own_version(), offers.names(offer, ""))
+        try:
+            release = version(PROJECT)
+        except PackageNotFoundError:
+            release = "unknown"
+        try:
+            offer = {kind: self._builtin(kind) for kind in BASES}
+        except ImportError as error:
+            return PluginInfo("built-in", PROJECT, release, failure=str(error))
+        return PluginInfo("built-in", PROJECT, release, _provides(offer, ""))
 
 
-def _discover() -> Iterable[EntryPoint]:
-    """Entry points of the installed plugins."""
-    return entry_points(group=PROJECT)
+def _switched_on(qualifier: str) -> bool:
+    listed = os.environ.get(SWITCH)
+    return listed is None or qualifier in [name.strip() for name in listed.split(",")]
 
 
-_REGISTRY = Registry(_discover)
+def _distribution(entry: EntryPoint) -> tuple[str, str]:
+    # Absent only from entry points that were made by hand.
+    return ("unknown", "unknown") if entry.dist is None else (entry.dist.name, entry.dist.version)
 
 
+def _source(entry: EntryPoint) -> str:
+    return " ".join(_distribution(entry))
+
+
+def _origin(cls: type) -> str:
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def _package(dotted: str) -> str:
+    return dotted.partition(":")[0].partition(".")[0].strip()
+
+
+def _provides(offer: Offer, qualifier: str) -> dict[Kind, tuple[str, ...]]:
+    prefix = f"{qualifier}:" if qualifier else ""
+    return {kind: tuple(prefix + name for name in names) for kind, names in offer.items()}
+
+
+def _hint(name: str, candidates: Iterable[str]) -> str:
+    close = get_close_matches(name, list(candidates), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"Known: {', '.join(sorted(names)) or 'none'}."
+
+
+_registry = Registry(lambda: entry_points(group=PROJECT))
+
+
+@overload
+def get(kind: Literal["dynamics"], name: str | type) -> type[Dynamics]: ...
+@overload
+def get(kind: Literal["solver"], name: str | type) -> type[Solver]: ...
+@overload
+def get(kind: Literal["forecaster"], name: str | type) -> type[Any]: ...
 def get(kind: Kind, name: str | type) -> type:
-    """The class of that kind and name.
+    """Look up a class by name.
 
     Parameters
     ----------
     kind : {"dynamics", "solver", "forecaster"}
         What is looked for.
     name : str or type
-        A built-in's bare name, ``"plugin:name"``, ``"local:name"``, or a class of the kind.
+        ``"name"`` of a built-in, ``"plugin:name"``, ``"local:name"``; a class is checked and
+        returned.
 
     Returns
     -------
     type
+        A concrete subclass of the kind's base.
 
     Raises
     ------
     PluginError
-        If the name is unknown, its plugin broken, or the class of another kind.
+        If the name is unknown, its plugin is broken, ambiguous or switched off, or the class
+        is not of that kind.
+
+    Examples
+    --------
+    >>> from odeseries import plugins
+    >>> plugins.get("solver", "rk4").order
+    4
     """
-    return _REGISTRY.get(kind, name)
+    return _registry.get(kind, name)
 
 
 def register(cls: _C, *, name: str) -> _C:
-    """Make a class known as ``local:name`` in this process.
+    """Make a class known as ``local:name`` in this process; the kind follows from its base.
+
+    Registering a name again replaces a class of the same module and qualified name, so that a
+    notebook's cell can be run twice.
 
     Parameters
     ----------
     cls : type
-        Subclass of `Dynamics`, `Solver` or a forecaster's base.
+        Concrete subclass of a dynamics, solver or forecaster.
     name : str
-        Bare name.
+        Name without a qualifier.
 
     Returns
     -------
     type
-        The class itself.
+        The class, unchanged.
 
     Raises
     ------
     PluginError
-        If the name is taken by another class or the class is of no known kind.
+        If the class is of no kind or abstract, or the name is malformed or taken.
     """
-    return _REGISTRY.register(cls, name=name)
+    return _registry.register(cls, name=name)
 
 
 def qualified_name(cls: type) -> str:
-    """The name under which `get` finds a class; `PluginError` if nothing offers it."""
-    return _REGISTRY.qualified_name(cls)
+    """Name under which ``get`` finds a class, such as ``"linear"`` or ``"vdp:vdp"``.
+
+    Parameters
+    ----------
+    cls : type
+        A dynamics, solver or forecaster.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    PluginError
+        If nothing offers the class.
+    """
+    return _registry.qualified_name(cls)
 
 
 def listing() -> list[PluginInfo]:
-    """Everything installed; works with every plugin broken."""
-    return _REGISTRY.listing()
+    """All that is installed: the built-ins, this process's own classes, and every plugin.
+
+    Returns
+    -------
+    list of PluginInfo
+        A plugin that can't be used is listed with the reason; nothing is raised for it.
+    """
+    return _registry.listing()

@@ -12,14 +12,20 @@ from torch import Tensor
 from odeseries import plugins
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
+from odeseries.solvers.rows import column, status_of, stood_in
 
 __all__ = ["solve"]
 
 DEFAULT_STEPS = 20
 CAUSES = {
-    Solver.NON_FINITE: "the state became infinite or NaN",
-    Solver.STEP_BUDGET: "the step budget was exhausted",
-    Solver.STEP_UNDERFLOW: "the step became too small: the problem is stiff or blows up",
+    Solver.NON_FINITE: "the state or its derivative became infinite or NaN",
+    Solver.STEP_BUDGET: "max_steps were used up",
+    Solver.STEP_UNDERFLOW: "the step became too small, as in a blow-up or a stiff problem",
+}
+REMEDIES = {
+    Solver.NON_FINITE: "Try a smaller step or tighter tolerances, and look at the field there",
+    Solver.STEP_BUDGET: "Try looser tolerances, or raise max_steps",
+    Solver.STEP_UNDERFLOW: "See whether the solution exists there, or use a fixed step",
 }
 
 
@@ -28,7 +34,7 @@ def solve(
     y0: Tensor,
     times: Tensor,
     *,
-    solver: str | type[Solver] = "rk4",
+    solver: str | type[Solver] | Solver = "rk4",
     step: float | None = None,
     n_steps: int | None = None,
     rtol: float = 1e-3,
@@ -42,25 +48,28 @@ def solve(
     Parameters
     ----------
     dynamics : Dynamics or callable
-        A dynamics, or ``field(t, state)`` with ``t`` broadcasting against ``state[..., :1]``.
-        A dynamics with a closed form is evaluated, not stepped.
+        A dynamics, or ``field(t, state)`` with ``t`` broadcasting against ``state[..., :1]``,
+        where no row looks at another. A dynamics with a closed form is evaluated, not stepped.
     y0 : Tensor of shape (batch, ..., dim)
-        States at the first time of each row.
+        States at the first time of each row, of a floating dtype, which the solution keeps.
     times : Tensor of shape (n_times,) or (batch, n_times)
-        Shared or per row; monotone in either direction, repeats allowed.
-    solver : str or Solver class, default="rk4"
-        Method; ``"torchdiffeq:dopri5"`` and its like need shared times to be fast.
+        Shared or per row; monotone in either direction, repeats allowed. Time runs in their
+        dtype, relative to each row's first one.
+    solver : str, Solver class or Solver, default="rk4"
+        Method. Those of torchdiffeq, such as ``"torchdiffeq:dopri5"``, are made for shared
+        times, the package's own for private ones.
     step : float, optional
-        Length of a fixed step in the unit of ``times``.
+        Length of a fixed step in the unit of ``times``; a row's answers then depend on no other
+        time and no other row.
     n_steps : int, optional
-        Number of fixed steps over each row's span (20 if neither is given).
+        Number of fixed steps over each row's span; 20 if neither is given.
     rtol, atol : float
-        Tolerances of adaptive methods.
+        Relative and absolute tolerance of adaptive methods.
     max_steps : int
         Most steps of a row.
     mask : Tensor of bool, shape (batch, n_times), optional
-        False at padding, which follows the valid times of a row; the state there is that of the
-        last valid time.
+        False at padding, where times may be anything and the state is that of the row's last
+        valid time. The first time of a row is no padding, unless the whole row is.
     on_failure : {"raise", "nan"}
         Whether a row that can't be solved raises, or is NaN and leaves the others right.
 
@@ -72,7 +81,7 @@ def solve(
     Raises
     ------
     SolverError
-        If a row fails and ``on_failure="raise"``, or the steps asked for are impossible.
+        If a row fails and ``on_failure="raise"``, or what is asked for is impossible.
 
     Examples
     --------
@@ -83,78 +92,149 @@ def solve(
     >>> [round(float(y), 3) for y in ys[:, 1, 0]]
     [0.368, 0.135]
     """
+    _check_state(dynamics, y0, on_failure)
     times = _per_row(times, y0, mask)
+    options = _options(step, n_steps, rtol, atol, max_steps)
     if isinstance(dynamics, Dynamics) and dynamics.closed_form:
         solution = _closed(dynamics, y0, times)
     else:
-        options = _options(step, n_steps, rtol, atol, max_steps)
-        method = plugins.get("solver", solver)()
-        solution = method.integrate(dynamics, y0, times, options)
+        method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
+        solution = method.integrate(_checked(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
         return solution
     if on_failure == "raise":
         raise SolverError(_explained(solution, times))
-    rows = failed.reshape(-1, *[1] * (solution.ys.ndim - 1))
-    return replace(solution, ys=torch.where(rows, torch.nan, solution.ys))
+    return replace(solution, ys=solution.ys.masked_fill(column(failed, solution.ys), torch.nan))
+
+
+def _check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
+    """Refuse what can't be a batch of states of the dynamics."""
+    if on_failure not in ("raise", "nan"):
+        raise SolverError(f"on_failure={on_failure!r} is unknown: use 'raise' or 'nan'.")
+    if y0.ndim < 2 or not y0.is_floating_point():
+        raise SolverError(
+            f"y0 has the shape {tuple(y0.shape)} and dtype {y0.dtype}: give floating-point states "
+            f"of shape (batch, ..., dim)."
+        )
+    if isinstance(dynamics, Dynamics) and y0.shape[-1] != dynamics.state_dim:
+        raise SolverError(
+            f"y0 has {y0.shape[-1]} coordinates, but the state of {type(dynamics).__name__} has "
+            f"{dynamics.state_dim}: lift the vector to a state first, dynamics.lift(z)."
+        )
 
 
 def _per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
-    """Times of shape (batch, n_times), padding replaced by the last valid time."""
+    """Check times and bring them to (batch, n_times), padding set to the last valid time."""
+    times = times if times.is_floating_point() else times.double()
+    shape = tuple(times.shape)
     if times.ndim == 1:
         times = times.expand(len(y0), -1)
-    if times.ndim != 2 or len(times) != len(y0):
+    if times.ndim != 2 or len(times) != len(y0) or times.shape[1] == 0:
         raise SolverError(
-            f"times has the shape {tuple(times.shape)}: give (n_times,) or (batch, n_times) with "
-            f"the batch of y0, {len(y0)}."
+            f"times has the shape {shape}: give (n_times,) or (batch, n_times) with the batch of "
+            f"y0, {len(y0)}, and at least the time of y0."
         )
     if mask is not None:
-        last = (mask.long().sum(1, keepdim=True) - 1).clamp(min=0)
-        times = torch.where(mask, times, times.gather(1, last))
-    steps = times.diff(dim=1)
-    mixed = (steps > 0).any(1) & (steps < 0).any(1)
+        times = _filled(times, mask)
+    broken = ~torch.isfinite(times).all(1)
+    if bool(broken.any()):
+        raise SolverError(f"The times of row {_first(broken)} are not finite: mask or drop them.")
+    change = times.diff(dim=1)
+    mixed = (change > 0).any(1) & (change < 0).any(1)
     if bool(mixed.any()):
-        row = int(mixed.nonzero()[0, 0])
-        raise SolverError(f"The times of row {row} go forth and back: sort them.")
+        raise SolverError(f"The times of row {_first(mixed)} go back and forth: sort them.")
     return times
+
+
+def _filled(times: Tensor, mask: Tensor) -> Tensor:
+    """Set padding to the last valid time of its row; a row of padding stays at time 0."""
+    if mask.shape != times.shape or mask.dtype != torch.bool:
+        raise SolverError(
+            f"mask has the shape {tuple(mask.shape)} and dtype {mask.dtype}: give booleans of the "
+            f"shape of times, {tuple(times.shape)}."
+        )
+    used = mask.any(1)
+    late = used & ~mask[:, 0]
+    if bool(late.any()):
+        raise SolverError(f"Row {_first(late)} begins with padding: its first time is that of y0.")
+    last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), 0).amax(1)
+    final = torch.where(used, times.gather(1, last[:, None])[:, 0], 0)
+    return torch.where(mask, times, final[:, None])
 
 
 def _options(
     step: float | None, n_steps: int | None, rtol: float, atol: float, max_steps: int
 ) -> SolveOptions:
-    """Checked options."""
+    """Check the options; without step and n_steps there are ``DEFAULT_STEPS``."""
     if step is not None and n_steps is not None:
-        raise SolverError("Give step or n_steps, not both.")
-    if step is not None and not step > 0:
+        raise SolverError("Both step and n_steps are given: give one of them.")
+    if step is not None and not 0 < step < float("inf"):
         raise SolverError(f"step={step} must be positive; the direction follows the times.")
     if n_steps is not None and n_steps < 1:
         raise SolverError(f"n_steps={n_steps} must be at least 1.")
+    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
+        raise SolverError(f"rtol={rtol} and atol={atol} must not be negative, nor both 0.")
+    if max_steps < 1:
+        raise SolverError(f"max_steps={max_steps} must be at least 1.")
     if step is None and n_steps is None:
         n_steps = DEFAULT_STEPS
     return SolveOptions(step, n_steps, rtol, atol, max_steps)
 
 
+def _checked(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+    """Let a field of a wrong shape fail, where broadcasting would hide it."""
+
+    def checked(t: Tensor, state: Tensor) -> Tensor:
+        slope = field(t, state)
+        if slope.shape != state.shape:
+            raise SolverError(
+                f"The field returned the shape {tuple(slope.shape)} for states of the shape "
+                f"{tuple(state.shape)}: a derivative has the shape of its state."
+            )
+        return slope.to(state.dtype)
+
+    return checked
+
+
 def _closed(dynamics: Dynamics, y0: Tensor, times: Tensor) -> Solution:
-    """States by the exact flow."""
-    shape = (*times.shape, *[1] * (y0.ndim - 1))
-    elapsed = (times - times[:, :1]).to(y0.dtype).reshape(shape)
-    ys = dynamics.flow(y0[:, None], torch.zeros_like(elapsed), elapsed)
-    finite = torch.isfinite(ys.detach().flatten(1)).all(1)
-    status = torch.where(finite, Solver.OK, Solver.NON_FINITE)
+    """Take the states from the exact flow."""
+    # Where only differences count, they are taken before they are rounded to the states' dtype.
+    clock = times - times[:, :1] if dynamics.autonomous else times
+    ys = _flow(dynamics, y0, clock)
+    status = status_of(ys)
+    failed = status != Solver.OK
+    if bool(failed.any()):
+        ys = ys.detach()
+        if not bool(failed.all()):
+            start = stood_in(failed, clock[:, :1]).expand_as(clock)
+            resting = torch.where(failed[:, None], start, clock)
+            rest = _flow(dynamics, stood_in(failed, y0), resting)
+            ys = torch.where(column(failed, ys), ys, rest)
     return Solution(ys, no_work(len(y0), y0.device), status)
 
 
+def _flow(dynamics: Dynamics, y0: Tensor, clock: Tensor) -> Tensor:
+    t = clock.to(y0.dtype).reshape(*clock.shape, *[1] * (y0.ndim - 1))
+    return dynamics.flow(y0[:, None], t[:, :1], t)
+
+
+def _first(flags: Tensor) -> int:
+    return int(flags.int().argmax())
+
+
 def _explained(solution: Solution, times: Tensor) -> str:
-    """Which rows failed, why, how far they got, and what to try."""
+    """Say which rows failed, why, how far they got, and what to try."""
     rows = (solution.status != Solver.OK).nonzero()[:, 0].tolist()
-    first = rows[0]
-    finite = torch.isfinite(solution.ys[first].detach().flatten(1)).all(1)
-    reached = times[first][finite]
-    last = float(reached[-1]) if len(reached) else float(times[first, 0])
     shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
-    cause = CAUSES.get(int(solution.status[first]), "the method failed")
+    first, row = rows[0], times[rows[0]]
+    known = torch.isfinite(solution.ys[first].detach().flatten(1)).all(1)
+    last = float(row[max(int(known.long().cumprod(0).sum()) - 1, 0)])
+    code = int(solution.status[first])
+    cause = CAUSES.get(code, f"the method stopped with its code {code}")
+    remedy = REMEDIES.get(code, "See what the method's documentation says of it")
     return (
-        f"{len(rows)} of {len(times)} rows could not be integrated (rows {shown}): in row {first} "
-        f"{cause} after t={last:.6g} of {float(times[first, -1]):.6g}. Try a smaller step or "
-        'tighter tolerances, or on_failure="nan" to keep the other rows.'
+        f"{len(rows)} of {len(times)} rows could not be integrated ({shown}): in row {first} "
+        f"{cause}, and no state after t={last:.6g} of {float(row[-1]):.6g} is known. {remedy}; "
+        f'on_failure="nan" keeps the other rows.'
     )

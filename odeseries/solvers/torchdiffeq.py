@@ -1,41 +1,33 @@
-"""The methods of torchdiffeq, behind the same interface.
+"""The methods of torchdiffeq behind the same interface.
 
-Its solvers know one grid of times for a whole batch, so rows with equal times are solved
-together, one group after another: for private times use the package's own methods.
+torchdiffeq knows one grid of times for a whole batch. Every row is therefore brought to its share
+of its own span, and rows whose shares agree are solved together: one call for shared times, one
+for each distinct grid otherwise, so that private times are the business of the package's own
+methods.
 """
 
 from __future__ import annotations
 
-import warnings
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.solvers.grids import Grid
+from odeseries.solvers.rows import column, status_of, stood_in
 
 __all__ = ["METHODS", "TorchDiffEq"]
 
-ORDERS = {
-    "dopri8": 8,
-    "dopri5": 5,
-    "bosh3": 3,
-    "fehlberg2": 2,
-    "adaptive_heun": 2,
-    "euler": 1,
-    "midpoint": 2,
-    "heun2": 2,
-    "heun3": 3,
-    "rk4": 4,
-    "explicit_adams": 4,
-    "implicit_adams": 4,
-}
-ADAPTIVE = ("dopri8", "dopri5", "bosh3", "fehlberg2", "adaptive_heun")
-
 
 class TorchDiffEq(Solver):
-    """A method of torchdiffeq's ``odeint``; gradients by automatic differentiation.
+    """A method of torchdiffeq's ``odeint``, differentiated through its operations.
+
+    An adaptive method holds the largest error of any row below the tolerances, so that no row is
+    solved less accurately for its companions; rows of one grid share their steps and the budget
+    of ``max_steps``. Between its steps torchdiffeq interpolates by a quartic, which the tolerances
+    do not control. A method of fixed steps takes the same bounded steps as the package's own.
 
     References
     ----------
@@ -47,91 +39,274 @@ class TorchDiffEq(Solver):
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
     ) -> Solution:
-        """Integrate groups of rows that share their times."""
-        grids, owner = torch.unique(times, dim=0, return_inverse=True)
-        batch = len(y0)
-        ys = y0.new_empty(0)
-        nfe = torch.zeros(batch, dtype=torch.int64, device=y0.device)
-        status = torch.zeros_like(nfe)
-        pieces, order = [], []
-        for g in range(len(grids)):
-            rows = (owner == g).nonzero()[:, 0]
-            piece, count, code = self._group(field, y0[rows], grids[g], options)
-            pieces.append(piece)
-            order.append(rows)
-            nfe[rows], status[rows] = count, code
-        back = torch.cat(order).argsort()
-        ys = torch.cat(pieces)[back]
-        return Solution(ys, SolverStats(nfe, torch.zeros_like(nfe), torch.zeros_like(nfe)), status)
+        """Integrate one group of rows with equal shares of their spans after another.
 
-    def _group(
-        self, field: VectorField, y0: Tensor, grid: Tensor, options: SolveOptions
-    ) -> tuple[Tensor, int, int]:
-        """States (rows, n_times, ...), evaluations and status of rows on one grid."""
-        distinct, index = torch.unique_consecutive(grid, return_inverse=True)
-        if len(distinct) == 1:
-            return y0[:, None].expand(-1, len(grid), *y0.shape[1:]), 0, Solver.OK
-        calls = 0
+        Raises
+        ------
+        SolverError
+            If a row needs more than ``options.max_steps`` fixed steps.
+        """
+        span = times[:, -1] - times[:, 0]
+        moving = span != 0
+        shares = (times - times[:, :1]) / torch.where(moving, span, 1)[:, None]
+        grids, owner = torch.unique(shares, dim=0, return_inverse=True)
+        counts = moving.long() if self.adaptive else Grid.of(times, options).counts
+        problem = _Problem(field, y0, times[:, 0], span, counts, options)
+        tally = _Tally.empty(y0, times.shape[1])
+        for group, grid in enumerate(grids):
+            self._solve_group(problem, grid, (owner == group) & moving, tally)
+        return tally.solution()
 
-        def counted(t: Tensor, y: Tensor) -> Tensor:
-            nonlocal calls
-            calls += 1
-            return field(t.to(y.dtype).reshape([1] * y.ndim).expand(len(y), *[1] * (y.ndim - 1)), y)
+    def _solve_group(self, problem: _Problem, grid: Tensor, rows: Tensor, tally: _Tally) -> None:
+        """Solve rows on one grid, again without those that failed until none fails."""
+        while bool(rows.any()):
+            run = self._attempt(problem, grid, rows)
+            failed = rows & (run.status != self.OK)
+            tally.record(run, failed if bool(failed.any()) else rows)
+            rows = failed.any() & rows & ~failed
 
-        try:
-            path = self._odeint(counted, y0, distinct, options)
-        except AssertionError as error:
-            stopped = Solver.STEP_BUDGET if "max_num_steps" in str(error) else Solver.STEP_UNDERFLOW
-            if not torch.isfinite(counted(distinct[0], y0)).all():
-                stopped = Solver.NON_FINITE
-            nothing = torch.full_like(y0[:, None].expand(-1, len(grid), *y0.shape[1:]), torch.nan)
-            return nothing, calls, stopped
-        ys = path.movedim(0, 1)[:, index]
-        finite = bool(torch.isfinite(ys.detach()).all())
-        return ys, calls, Solver.OK if finite else Solver.NON_FINITE
-
-    def _odeint(
-        self, field: VectorField, y0: Tensor, grid: Tensor, options: SolveOptions
-    ) -> Tensor:
-        """The call itself."""
+    def _attempt(self, problem: _Problem, grid: Tensor, rows: Tensor) -> _Run:
+        """Call torchdiffeq once, and tell which rows failed."""
         from torchdiffeq import odeint
 
-        extra: dict[str, float] = {}
-        if self.adaptive:
-            extra["max_num_steps"] = options.max_steps
-        else:
-            extra["step_size"] = _step(grid, options)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)
-            path: Tensor = odeint(
-                field,
-                y0,
-                grid,
-                rtol=options.rtol,
-                atol=options.atol,
+        shares, index = torch.unique_consecutive(grid, return_inverse=True)
+        watched = _AdaptiveField(problem, rows) if self.adaptive else _Field(problem, rows)
+        try:
+            path = odeint(
+                watched,
+                stood_in(~rows, problem.y0),
+                shares,
+                rtol=problem.options.rtol,
+                atol=problem.options.atol,
                 method=self.method,
-                options=extra,
+                options=self._options(watched, int(problem.counts[rows].max())),
             )
-        return path
+        except (AssertionError, _BudgetError) as error:
+            ys = problem.y0[:, None].expand(-1, len(grid), *problem.y0.shape[1:])
+            return _Run(torch.full_like(ys, torch.nan), watched.blame(error), watched)
+        ys = path.movedim(0, 1)[:, index]
+        return _Run(ys, status_of(ys), watched)
+
+    def _options(self, watched: _Field, count: int) -> dict[str, Any]:
+        """Options of the method; torchdiffeq's own would step from one output to the next."""
+        if self.adaptive:
+            return {"norm": watched.norm}
+        return {
+            "grid_constructor": lambda func, y0, t: torch.linspace(
+                0, 1, count + 1, dtype=t.dtype, device=t.device
+            ),
+            "interp": "linear" if self.order == 1 else "cubic",
+        }
 
 
-def _step(grid: Tensor, options: SolveOptions) -> float:
-    """A bounded step: never the times asked for."""
-    span = float((grid[-1] - grid[0]).abs())
-    step = options.step if options.step is not None else span / (options.n_steps or 1)
-    if span / step > options.max_steps:
-        raise SolverError(
-            f"{span / step:.0f} steps of {step:.3g} are more than max_steps={options.max_steps}: "
-            "give a larger step, or raise max_steps."
-        )
-    return step
+@dataclass(frozen=True)
+class _Problem:
+    field: VectorField
+    y0: Tensor
+    start: Tensor
+    span: Tensor
+    counts: Tensor
+    options: SolveOptions
 
 
-def _method(name: str, order: int) -> type[Solver]:
-    """The class of one method."""
-    text = f"torchdiffeq's ``{name}``, order {order}."
-    body = {"__doc__": text, "__module__": __name__, "method": name, "order": order}
-    return type(f"TorchDiffEq_{name}", (TorchDiffEq,), body | {"adaptive": name in ADAPTIVE})
+class _BudgetError(Exception):
+    """More steps than allowed."""
 
 
-METHODS: dict[str, type[Solver]] = {name: _method(name, order) for name, order in ORDERS.items()}
+class _Field:
+    """The field over the share of each row's span; rows that don't take part stand still."""
+
+    def __init__(self, problem: _Problem, rows: Tensor) -> None:
+        self.field, self.max_steps = problem.field, problem.options.max_steps
+        self.start = column(stood_in(~rows, problem.start), problem.y0)
+        self.span = column(stood_in(~rows, problem.span), problem.y0)
+        self.rows = rows
+        self.nfe = self.steps = self.rejected = 0
+        self.slope = torch.zeros_like(problem.y0)
+        self.errors = self.slope.flatten(1).sum(1)
+
+    def __call__(self, share: Tensor, state: Tensor) -> Tensor:
+        self.nfe += 1
+        t = self.start + share.to(self.start.dtype) * self.span
+        slope = self.field(t.to(state.dtype), state) * self.span.to(state.dtype)
+        self.slope = slope.detach()
+        return torch.where(column(self.rows, slope), slope, 0)
+
+    def callback_step(self, share: Tensor, state: Tensor, step: Tensor) -> None:
+        """Count a step that is about to be tried."""
+        del share, state, step
+        if self.steps >= self.max_steps:
+            raise _BudgetError
+        self.steps += 1
+
+    def norm(self, scaled: Tensor) -> Tensor:
+        """Largest root mean square of any row, as a constant: steps are not differentiated."""
+        squares = scaled.detach().flatten(1).square().mean(1)
+        # The last that is not zero tells which row stopped the solve.
+        self.errors = torch.where(squares.amax() == 0, self.errors, squares)
+        return squares.amax().sqrt()
+
+    def blame(self, error: Exception) -> Tensor:
+        """Status of every row after torchdiffeq gave up, which it does for the whole batch."""
+        if isinstance(error, _BudgetError):
+            return self.rows * Solver.STEP_BUDGET
+        broken = self.rows & (status_of(self.slope) != Solver.OK)
+        if bool(broken.any()):
+            return broken * Solver.NON_FINITE
+        return (self.rows & (self.errors >= self.errors.amax())) * Solver.STEP_UNDERFLOW
+
+
+class _AdaptiveField(_Field):
+    """The same, told of rejected steps, of which only adaptive methods know."""
+
+    def callback_reject_step(self, share: Tensor, state: Tensor, step: Tensor) -> None:
+        """Count a step that was tried in vain."""
+        del share, state, step
+        self.rejected += 1
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What one call gave: states (batch, n_times, ...), status (batch,), and the work."""
+
+    ys: Tensor
+    status: Tensor
+    work: _Field
+
+
+@dataclass
+class _Tally:
+    """The solution, filled in one group of rows after another."""
+
+    ys: Tensor
+    status: Tensor
+    nfe: Tensor
+    accepted: Tensor
+    rejected: Tensor
+
+    @classmethod
+    def empty(cls, y0: Tensor, n_times: int) -> _Tally:
+        """Start with every row at rest."""
+        counts = torch.zeros(4, len(y0), dtype=torch.int64, device=y0.device)
+        return cls(y0[:, None].expand(-1, n_times, *y0.shape[1:]), *counts)
+
+    def record(self, run: _Run, rows: Tensor) -> None:
+        """Take over the result of some rows, all of them solved or all failed."""
+        failed = bool((run.status[rows] != Solver.OK).any())
+        ys = run.ys.detach() if failed else run.ys
+        self.ys = torch.where(column(rows, ys), ys, self.ys)
+        self.status = torch.where(rows, run.status, self.status)
+        self.nfe = self.nfe + rows * run.work.nfe
+        self.accepted = self.accepted + rows * (run.work.steps - run.work.rejected)
+        self.rejected = self.rejected + rows * run.work.rejected
+
+    def solution(self) -> Solution:
+        """Hand the result over."""
+        stats = SolverStats(self.nfe, self.accepted, self.rejected)
+        return Solution(self.ys, stats, self.status)
+
+
+class Dopri5(TorchDiffEq):
+    """Dormand and Prince's pair of orders 5 and 4 (1980). The usual choice."""
+
+    method, order, adaptive = "dopri5", 5, True
+
+
+class Dopri8(TorchDiffEq):
+    """Prince and Dormand's pair of orders 8 and 7 (1981). For tight tolerances at few times.
+
+    Its steps are so long that the interpolation between them may be far less accurate.
+    """
+
+    method, order, adaptive = "dopri8", 8, True
+
+
+class Bosh3(TorchDiffEq):
+    """Bogacki and Shampine's pair of orders 3 and 2 (1989). For loose tolerances."""
+
+    method, order, adaptive = "bosh3", 3, True
+
+
+class Fehlberg2(TorchDiffEq):
+    """Fehlberg's pair of orders 2 and 1 (1969). Its estimate of the error is far too small."""
+
+    method, order, adaptive = "fehlberg2", 2, True
+
+
+class AdaptiveHeun(TorchDiffEq):
+    """Heun's method of order 2 with error control by Euler's."""
+
+    method, order, adaptive = "adaptive_heun", 2, True
+
+
+class Euler(TorchDiffEq):
+    """Explicit Euler of order 1, in fixed steps."""
+
+    method, order, adaptive = "euler", 1, False
+
+
+class Midpoint(TorchDiffEq):
+    """Explicit midpoint rule of order 2, in fixed steps."""
+
+    method, order, adaptive = "midpoint", 2, False
+
+
+class Heun2(TorchDiffEq):
+    """Heun's method of order 2, in fixed steps."""
+
+    method, order, adaptive = "heun2", 2, False
+
+
+class Heun3(TorchDiffEq):
+    """Heun's method of order 3, in fixed steps."""
+
+    method, order, adaptive = "heun3", 3, False
+
+
+class RK4(TorchDiffEq):
+    """Kutta's 3/8 rule of order 4, in fixed steps."""
+
+    method, order, adaptive = "rk4", 4, False
+
+
+class _Adams(TorchDiffEq):
+    """Multistep methods in fixed steps, the first few of them by Runge-Kutta of order 4."""
+
+    def _options(self, watched: _Field, count: int) -> dict[str, Any]:
+        # torchdiffeq's default, order 12, is unstable at nearly any useful step, and its start
+        # allows no more than order 4.
+        return super()._options(watched, count) | {"max_order": 5}
+
+
+class ExplicitAdams(_Adams):
+    """Adams and Bashforth's method of order 4, in fixed steps."""
+
+    method, order, adaptive = "explicit_adams", 4, False
+
+
+class ImplicitAdams(_Adams):
+    """Adams, Bashforth and Moulton's predictor and corrector, in fixed steps.
+
+    It is not the variable-step Adams method that early papers on neural differential equations
+    call ``adams``: torchdiffeq has that one no more.
+    """
+
+    method, order, adaptive = "implicit_adams", 4, False
+
+
+METHODS: dict[str, type[Solver]] = {
+    "dopri5": Dopri5,
+    "dopri8": Dopri8,
+    "bosh3": Bosh3,
+    "fehlberg2": Fehlberg2,
+    "adaptive_heun": AdaptiveHeun,
+    "euler": Euler,
+    "midpoint": Midpoint,
+    "heun2": Heun2,
+    "heun3": Heun3,
+    "rk4": RK4,
+    "explicit_adams": ExplicitAdams,
+    "implicit_adams": ImplicitAdams,
+    "fixed_adams": ImplicitAdams,
+}
+"""Classes by torchdiffeq's names; without ``scipy_solver``, which passes no gradients."""

@@ -1,0 +1,77 @@
+"""Grids of fixed steps, one for every row."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from odeseries.errors import SolverError
+from odeseries.interfaces import SolveOptions
+from odeseries.solvers.rows import stood_in
+
+__all__ = ["Grid"]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """Grids ``start + k * step`` for ``k <= counts``, in the dtype of the times.
+
+    Attributes
+    ----------
+    start, step : Tensor of shape (batch,)
+        First time and signed length of a step.
+    counts : Tensor of int64, shape (batch,)
+        Number of steps.
+    elapsed : Tensor of shape (batch, n_times)
+        Times asked for, from the start.
+    """
+
+    start: Tensor
+    step: Tensor
+    counts: Tensor
+    elapsed: Tensor
+
+    @classmethod
+    def of(cls, times: Tensor, options: SolveOptions) -> Grid:
+        """Lay the grids over times of shape (batch, n_times).
+
+        Raises
+        ------
+        SolverError
+            If neither ``step`` nor ``n_steps`` is given, or a row has more than ``max_steps``.
+        """
+        elapsed = times - times[:, :1]
+        span = elapsed[:, -1]
+        if options.step is not None:
+            needed = (span.abs() / options.step).ceil()
+            step = torch.sign(span) * options.step
+        elif options.n_steps is not None:
+            needed = torch.where(span == 0, 0.0, float(options.n_steps))
+            step = span / options.n_steps
+        else:
+            raise SolverError("A method of fixed steps needs step or n_steps: give one of them.")
+        _check_budget(needed, step, span, options.max_steps)
+        return cls(times[:, 0], step, needed.long(), elapsed)
+
+    def stopped(self, failed: Tensor) -> Grid:
+        """Let failed rows stay where the first healthy one starts."""
+        return Grid(
+            start=stood_in(failed, self.start),
+            step=self.step.masked_fill(failed, 0),
+            counts=self.counts.masked_fill(failed, 0),
+            elapsed=self.elapsed.masked_fill(failed[:, None], 0),
+        )
+
+
+def _check_budget(needed: Tensor, step: Tensor, span: Tensor, max_steps: int) -> None:
+    """Raise before any work is done."""
+    excess = needed > max_steps
+    if bool(excess.any()):
+        row = int(excess.int().argmax())
+        raise SolverError(
+            f"Row {row} would need {float(needed[row]):.0f} steps of {abs(float(step[row])):.3g} "
+            f"for its span of {abs(float(span[row])):.3g}, more than max_steps={max_steps}: give "
+            f"a longer step, or raise max_steps."
+        )

@@ -1,0 +1,32 @@
+"""Rows of a batch: one value per row against a state, and rows that failed."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from odeseries.interfaces import Solver
+
+__all__ = ["column", "status_of", "stood_in"]
+
+
+def column(values: Tensor, like: Tensor) -> Tensor:
+    """Reshape (batch, ...) so that it broadcasts against ``like`` of at least as many axes."""
+    return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
+
+
+def status_of(*parts: Tensor) -> Tensor:
+    """Tell rows whose every number is finite from the others, as codes of shape (batch,)."""
+    finite = [torch.isfinite(part.detach()).flatten(1).all(1) for part in parts]
+    return torch.where(torch.stack(finite).all(0), Solver.OK, Solver.NON_FINITE)
+
+
+def stood_in(failed: Tensor, values: Tensor) -> Tensor:
+    """Replace failed rows by the first healthy one.
+
+    A solve is repeated with the result so that a failed row takes part with harmless numbers:
+    hiding its own by a mask would leave products of zero and infinity in the gradients of
+    parameters that all rows share.
+    """
+    healthy = int(failed.int().argmin())
+    return torch.where(column(failed, values), values[healthy], values)
