@@ -92,7 +92,7 @@ class Registry:
         names = self._names_of(qualifier, kind)
         if bare not in names:
             full = [f"{qualifier}:{other}" for other in names]
-            raise PluginError(f"There is no {kind} '{name}'{_hint(name, full)}. {_known(full)}")
+            raise PluginError(f"There is no {kind} '{name}'{_hint(name, full)} {_known(full)}")
         return names[bare]
 
     def register(self, cls: _C, *, name: str) -> _C:
@@ -179,7 +179,7 @@ class Registry:
         if not entries:
             installed = sorted(self._plugins())
             hint = _hint(qualifier, installed)
-            return f"No plugin '{qualifier}' is installed{hint}. {_known(installed)}"
+            return f"No plugin '{qualifier}' is installed{hint} {_known(installed)}"
         sources = " and ".join(sorted(map(_source, entries)))
         if qualifier in RESERVED or not is_name(qualifier):
             return (
@@ -202,7 +202,7 @@ class Registry:
             choices = " or ".join(f"'{full}'" for full in meant)
             return f"'{name}' is not built in; did you mean {choices}?"
         everything = [*self._builtin(kind), *qualified]
-        return f"There is no {kind} '{name}'{_hint(name, everything)}. {_known(everything)}"
+        return f"There is no {kind} '{name}'{_hint(name, everything)} {_known(everything)}"
 
     def _places(self, kind: Kind, cls: type) -> Iterator[tuple[str, dict[str, type]]]:
         """Prefixes and names among which a class may be found, the cheapest first."""
@@ -264,7 +264,7 @@ def _provides(offer: Offer, qualifier: str) -> dict[Kind, tuple[str, ...]]:
 
 def _hint(name: str, candidates: Iterable[str]) -> str:
     close = get_close_matches(name, list(candidates), n=1)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close else "."
 
 
 def _known(names: Iterable[str]) -> str:
