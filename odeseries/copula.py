@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from scipy.special import ndtr, ndtri
 
+from odeseries.fitting import Fitted, Recipe
 from odeseries.metrics import LEVELS
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import forecast_windows
-
-if TYPE_CHECKING:
-    from odeseries.fitting import Fitted, Recipe
 
 __all__ = ["Copula"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -90,7 +91,7 @@ class ODERNNEncoder(Encoder):
     """
 
     def __init__(
-        self, n_features: int, dynamics: Dynamics, solver: str, solver_params: dict[str, float]
+        self, n_features: int, dynamics: Dynamics, solver: str, solver_params: dict[str, Any]
     ) -> None:
         super().__init__(n_features, dynamics.dim)
         self.dynamics, self.solver, self.solver_params = dynamics, solver, solver_params

@@ -7,16 +7,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from odeseries.model import Model
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows
 from odeseries.seasonality import calendar_periods, validated_periods
-from odeseries.training import Loop, Record
+from odeseries.training import Loop, Record, Trained
 from odeseries.widths import Widths
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
-__all__ = ["Fitted", "Model", "Recipe", "fit"]
+__all__ = ["Fitted", "Recipe", "fit"]
 
 FEWEST_SERIES = 8
 LEAST_STEPS_PER_EPOCH = 10
@@ -24,23 +25,6 @@ STEPS_WITHOUT_HOLDOUT = 100
 FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
-CALENDAR_UNITS = 1.0
-
-
-class Model(nn.Module):
-    """What a forecaster's network offers to the fit; an interface."""
-
-    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        """Loss of every window, shape (batch,)."""
-        raise NotImplementedError
-
-    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
-        raise NotImplementedError
-
-    def start(self, batches: Sequence[Batch]) -> None:
-        """Take statistics from windows before the first step."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -181,7 +165,7 @@ class _Phase:
         loader = _loader(panel, self.periods, self.recipe)
         return list(_cut(loader, windows, 64, self.recipe.device))
 
-    def search(self, checks: list[Batch]) -> Loop:
+    def search(self, checks: list[Batch]) -> Trained:
         """Train until the held-out loss stops falling."""
         recipe = self.recipe
         loop = self._loop("choosing the length")

@@ -114,7 +114,8 @@ class QuantileHead(Head):
         want = torch.special.ndtri(levels.double()).to(self.scores)
         low = (torch.searchsorted(self.scores, want, right=True) - 1).clamp(0, len(self.scores) - 2)
         share = (want - self.scores[low]) / (self.scores[low + 1] - self.scores[low])
-        return knots[..., low] + share * (knots[..., low + 1] - knots[..., low])
+        out: Tensor = knots[..., low] + share * (knots[..., low + 1] - knots[..., low])
+        return out
 
 
 class GaussianHead(Head):
@@ -136,7 +137,8 @@ class GaussianHead(Head):
         score = torch.special.ndtri(levels.double()).to(raw)
         mean = centre + scale * raw[..., 0]
         std = scale * torch.exp(raw[..., 1].clamp(-6, 4))
-        return mean[..., None] + std[..., None] * score
+        out: Tensor = mean[..., None] + std[..., None] * score
+        return out
 
 
 HEADS: dict[str, type[Head]] = {"gaussian": GaussianHead, "quantile": QuantileHead}

@@ -157,7 +157,8 @@ def _periodogram(
     signal = np.bincount(where, weights=values - values.mean(), minlength=bins)
     energy = float(((values - values.mean()) ** 2).sum())
     power = 2 * np.abs(rfft(signal)) ** 2 / (len(values) * energy)
-    return np.arange(len(power)) * width, np.minimum(power, 1.0)
+    frequencies: Float64 = width * np.arange(len(power), dtype=np.float64)
+    return frequencies, np.minimum(power, 1.0)
 
 
 def _fit(times: Float64, values: Float64, periods: Sequence[float]) -> Float64:

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -114,7 +115,10 @@ class Loop:
         self.learning_rate = learning_rate
         matrices = [p for p in net.parameters() if p.ndim > 1]
         vectors = [p for p in net.parameters() if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
+        groups: list[dict[str, Any]] = [
+            {"params": matrices, "weight_decay": decay},
+            {"params": vectors},
+        ]
         self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
         self.averaged = Averaged(net)
         self.trained = Trained()

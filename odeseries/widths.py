@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from odeseries.metrics import LEVELS, crps_from_quantiles
+from odeseries.model import Model
 from odeseries.panel import Float64
 from odeseries.windows import Batch
 
@@ -34,15 +35,10 @@ class Widths:
 
     @classmethod
     @torch.no_grad()
-    def fitted(cls, net: torch.nn.Module, batches: Sequence[Batch], device: torch.device) -> Widths:
+    def fitted(cls, net: Model, batches: Sequence[Batch], device: torch.device) -> Widths:
         """The factors with the least score on held-out forecasts, in bins of the age."""
         levels = torch.tensor(LEVELS, dtype=torch.float32, device=device)
-        parts: list[tuple[Float64, Float64, Float64]] = []
-        for batch in batches:
-            quantiles, age = net.quantiles(batch, levels)
-            seen = batch.observed > 0
-            taken = (age[seen], batch.targets[seen], quantiles[seen])
-            parts.append(tuple(x.double().cpu().numpy() for x in taken))  # type: ignore[arg-type]  # three of three
+        parts = [_held(net, batch, levels) for batch in batches]
         age, truth, quantiles = (np.concatenate(p) for p in zip(*parts, strict=True))
         bins = min(N_BINS, len(age) // LEAST_TARGETS)
         if bins == 0:
@@ -55,6 +51,14 @@ class Widths:
         """Widen quantiles (..., n_levels) about the median (...)."""
         factor = np.interp(ages, self.ages, self.factors)[..., None]
         return np.asarray(median[..., None] + factor * (quantiles - median[..., None]))
+
+
+def _held(net: Model, batch: Batch, levels: torch.Tensor) -> tuple[Float64, Float64, Float64]:
+    """Ages, truth and quantiles of the observed targets."""
+    quantiles, age = net.quantiles(batch, levels)
+    seen = batch.observed > 0
+    taken = [x[seen].double().cpu().numpy() for x in (age, batch.targets, quantiles)]
+    return taken[0], taken[1], taken[2]
 
 
 def _best(truth: Float64, quantiles: Float64) -> float:

@@ -96,7 +96,7 @@ class Windows:
 
     def take(self, chosen: Int64) -> Windows:
         """Some of the windows."""
-        return Windows(*(getattr(self, f.name)[chosen] for f in fields(self)))
+        return replace(self, **{f.name: getattr(self, f.name)[chosen] for f in fields(self)})
 
     @classmethod
     def build(
@@ -115,8 +115,8 @@ class Windows:
             padded[i, len(t) :] = t[-1]
             if rows is not None:
                 targets[i, : len(t)] = rows[i]
-        columns = np.array(bounds, dtype=np.int64).reshape(-1, 4).T
-        return cls(*columns, padded, targets, counts)
+        series, left, right, right_end = np.array(bounds, dtype=np.int64).reshape(-1, 4).T
+        return cls(series, left, right, right_end, padded, targets, counts)
 
 
 @dataclass(frozen=True, eq=False)

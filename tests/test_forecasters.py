@@ -69,7 +69,9 @@ def test_forecasts_follow_an_affine_change_of_the_values(
 def test_a_shift_in_time_shifts_the_forecast(wave: pd.Series) -> None:
     """Without calendar periods nothing knows the date."""
     later = wave.set_axis(wave.index + pd.Timedelta("1234D"))
-    models = [ode.LatentODEForecaster("60D", seasonality=None, **FAST).fit(s) for s in (wave, later)]
+    models = [
+        ode.LatentODEForecaster("60D", seasonality=None, **FAST).fit(s) for s in (wave, later)
+    ]
     first = models[0].predict(ahead(wave))
     second = models[1].predict(ahead(later))
     np.testing.assert_allclose(first, second, rtol=1e-5)
@@ -137,9 +139,7 @@ def test_a_forecast_does_not_depend_on_its_companions(
     np.testing.assert_allclose(panel_model.predict(one), alone.loc[[(3, 10.5)]], atol=1e-5)
 
 
-def test_ids_are_labels_only(
-    panel: pd.DataFrame, panel_model: ode.LatentODEForecaster
-) -> None:
+def test_ids_are_labels_only(panel: pd.DataFrame, panel_model: ode.LatentODEForecaster) -> None:
     """A series under a new name, given as history, has the forecast of the old one."""
     renamed = panel.loc[[4]].rename(index={4: "new"}, level=0)
     asked = pd.MultiIndex.from_product([["new"], [10.5, 11.0]], names=["series", "time"])
@@ -199,6 +199,12 @@ def test_samples_are_joint_paths_with_the_predicted_marginals(
     assert not np.allclose(other["x"].to_numpy(), alone["x"].to_numpy())
 
 
+def by_time(paths: pd.DataFrame) -> pd.DataFrame:
+    """One row a time, one column a path."""
+    table = paths["x"].reset_index()
+    return table.pivot_table(index="time", columns="sample", values="x")
+
+
 def test_asking_for_more_times_leaves_the_law_of_the_others(
     panel_model: ode.LatentODEForecaster,
 ) -> None:
@@ -207,8 +213,8 @@ def test_asking_for_more_times_leaves_the_law_of_the_others(
     more = pd.MultiIndex.from_product(
         [[3], np.sort(np.append(np.linspace(10.1, 12, 15), [10.2, 11.5]))], names=["series", "time"]
     )
-    few = panel_model.sample(index, n_samples=3000)["x"].unstack("sample")
-    many = panel_model.sample(more, n_samples=3000)["x"].unstack("sample").loc[few.index]
+    few = by_time(panel_model.sample(index, n_samples=3000))
+    many = by_time(panel_model.sample(more, n_samples=3000)).loc[few.index]
     for level in (0.1, 0.5, 0.9):
         cut = few.quantile(level, axis=1)
         assert np.abs(many.lt(cut, axis=0).mean(axis=1) - level).max() < 0.03
@@ -216,7 +222,9 @@ def test_asking_for_more_times_leaves_the_law_of_the_others(
 
 
 def test_the_score_is_the_skill_against_climatology(
-    wave: pd.Series, wave_model: ode.LatentODEForecaster, panel: pd.DataFrame,
+    wave: pd.Series,
+    wave_model: ode.LatentODEForecaster,
+    panel: pd.DataFrame,
     panel_model: ode.LatentODEForecaster,
 ) -> None:
     """Below 1; above 0 for a learned wave; defined for unseen series, alone or among others."""

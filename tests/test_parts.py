@@ -135,7 +135,12 @@ def test_the_best_weights_are_kept_not_the_last() -> None:
     with torch.no_grad():
         net.weight.fill_(0.0)
     loop = Loop(
-        net, lambda _: -net.weight.sum(), learning_rate=0.1, decay=0.0, description="", verbose=False
+        net,
+        lambda _: -net.weight.sum(),
+        learning_rate=0.1,
+        decay=0.0,
+        description="",
+        verbose=False,
     )
     batches = iter(lambda: iter([None] * 5), None)
     held_out = lambda: abs(net.weight.item() - 1.0)  # noqa: E731  # read at each call

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from odeseries.copula import Copula
 from odeseries.errors import DataError
-from odeseries.fitting import Model, Recipe, fit
+from odeseries.fitting import Recipe, fit
 from odeseries.frames import (
     Queries,
     Schema,
@@ -30,6 +30,7 @@ from odeseries.frames import (
 )
 from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
+from odeseries.model import Model
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import query_windows
 from odeseries.training import one_thread
@@ -83,7 +84,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
         Model
         """
 
-    def fit(self, X: Any, y: Any = None) -> Self:  # noqa: N803  # scikit-learn's names
+    def fit(self, X: Any, y: Any = None) -> Self:  # scikit-learn's names
         """Learn from irregular series.
 
         Parameters
@@ -121,7 +122,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
         self.feature_names_in_ = np.array([str(c) for c in panel.channels], dtype=object)
         return self
 
-    def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame:  # noqa: N803
+    def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame:
         """Median at any time: inside, before or after the history.
 
         Parameters
@@ -142,7 +143,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
 
     def predict_quantiles(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         history: Any = None,
         alpha: Sequence[float] = (0.1, 0.25, 0.5, 0.75, 0.9),
     ) -> pd.DataFrame:
@@ -177,7 +178,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
 
     def predict_interval(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         history: Any = None,
         coverage: float | Sequence[float] = 0.9,
     ) -> pd.DataFrame:
@@ -205,7 +206,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
 
     def sample(
         self,
-        X: Any,  # noqa: N803
+        X: Any,
         history: Any = None,
         n_samples: int = 100,
         random_state: int | None = None,
@@ -244,7 +245,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             paths[:, rows] = _at_ranks(values[rows], ranks)
         return sample_output(paths, queries, self.schema_)
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
+    def score(self, X: Any, y: Any = None) -> float:
         """Skill of the forecasts against the training distribution: 1 perfect, 0 no better.
 
         The skill is ``1 - CRPS / CRPS of the climatology``, averaged over targets. Series that
@@ -331,7 +332,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             verbose=self.verbose,
         )
 
-    def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:  # noqa: N803
+    def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""
         check_is_fitted(self)
         panel = self.panel_

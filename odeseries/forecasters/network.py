@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,9 @@ from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
 from odeseries.encoders import Encoder
-from odeseries.fitting import Model
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
+from odeseries.model import Model
 from odeseries.nets import Perceptron, zero_last_layer
 from odeseries.solvers import solve
 from odeseries.windows import Batch, Side
@@ -85,7 +86,7 @@ class FlowNetwork(Model):
         anchor: Anchor,
         *,
         solver: str,
-        solver_params: dict[str, float],
+        solver_params: dict[str, Any],
         variational: bool = False,
         tied: bool = False,
     ) -> None:
