@@ -368,6 +368,50 @@ def test_causes_of_failure_are_told_apart(field: object, options: dict, code: in
     assert found.status.tolist() == [code]
 
 
+@pytest.mark.parametrize("solver", ["rk4", "torchdiffeq:dopri5", "torchdiffeq:rk4"])
+@pytest.mark.parametrize("n_times", [1, 2])
+def test_a_row_that_starts_broken_fails_alone(solver: str, n_times: int) -> None:
+    """By its state or by its slope, even where nothing is to be integrated."""
+    y0 = torch.tensor([[1.0], [math.nan], [2.0], [3.0]], dtype=torch.float64)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)[:n_times]
+    broken = torch.tensor([[0.0], [0.0], [math.inf], [0.0]])
+    found = solve(lambda t, y: -y + broken, y0, times, solver=solver, rtol=1e-6, **NAN)
+    assert (found.status != Solver.OK).tolist()[:2] == [False, True]
+    assert found.status.tolist()[3] == Solver.OK
+    right = y0[[0, 3]] * torch.exp(-times)
+    torch.testing.assert_close(found.ys[[0, 3], :, 0], right, rtol=1e-4, atol=0)
+
+
+def test_a_fast_row_spends_the_budget_for_itself_alone() -> None:
+    """The slow ones beside it are solved without it."""
+    speed = torch.tensor([[1.0], [500.0], [2.0]], dtype=torch.float64)
+    times = torch.tensor([0.0, 10.0], dtype=torch.float64)
+    found = solve(
+        lambda t, y: speed * torch.cos(speed * t) + 0 * y,
+        torch.zeros(3, 1, dtype=torch.float64),
+        times,
+        solver="torchdiffeq:dopri5",
+        max_steps=100,
+        rtol=1e-5,
+        atol=1e-5,
+        **NAN,
+    )
+    assert found.status.tolist() == [Solver.OK, Solver.STEP_BUDGET, Solver.OK]
+    right = torch.sin(10 * speed[[0, 2], 0])
+    torch.testing.assert_close(found.ys[[0, 2], -1, 0], right, rtol=0, atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["rk4", "torchdiffeq:dopri5"])
+def test_an_assertion_of_the_field_is_not_swallowed(solver: str) -> None:
+    """It says nothing about the integration."""
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        raise AssertionError("an invariant of the field is broken")
+
+    with pytest.raises(AssertionError, match="invariant of the field"):
+        ask(dynamics=field, solver=solver)
+
+
 def test_a_closed_form_is_evaluated_not_stepped() -> None:
     """No evaluations, the exact state at any distance, the time relative to each row's start."""
     times = 1e9 + private_times()
@@ -427,7 +471,8 @@ def ask(**changes: object) -> None:
     [
         ({"step": 0.1, "n_steps": 3}, "Both step and n_steps"),
         ({"step": -0.1}, "step=-0.1 must be positive; the direction follows"),
-        ({"n_steps": 0}, "n_steps=0 must be at least 1"),
+        ({"n_steps": 0}, "n_steps=0 must be a whole number, and at least 1"),
+        ({"n_steps": 2.5}, "n_steps=2.5 must be a whole number"),
         ({"rtol": -1.0}, "must not be negative"),
         ({"max_steps": 0}, "max_steps=0"),
         ({"times": torch.tensor([0.0, 2.0, 1.0])}, "times of row 0 go back and forth"),

@@ -171,8 +171,8 @@ def _options(
         raise SolverError("Both step and n_steps are given: give one of them.")
     if step is not None and not 0 < step < float("inf"):
         raise SolverError(f"step={step} must be positive; the direction follows the times.")
-    if n_steps is not None and n_steps < 1:
-        raise SolverError(f"n_steps={n_steps} must be at least 1.")
+    if n_steps is not None and (n_steps < 1 or n_steps != int(n_steps)):
+        raise SolverError(f"n_steps={n_steps} must be a whole number, and at least 1.")
     if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
         raise SolverError(f"rtol={rtol} and atol={atol} must not be negative, nor both 0.")
     if max_steps < 1:

@@ -17,17 +17,22 @@ from torch import Tensor
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.watched import AdaptiveField, BudgetError, Problem, WatchedField
 
 __all__ = ["METHODS", "TorchDiffEq"]
+
+SURRENDERS = ("underflow in dt", "non-finite values in state")
+"""How torchdiffeq's assertions begin when it gives up; any other one is the field's own."""
 
 
 class TorchDiffEq(Solver):
     """A method of torchdiffeq's ``odeint``, differentiated through its operations.
 
     An adaptive method holds the largest error of any row below the tolerances, so that no row is
-    solved less accurately for its companions; rows of one grid share their steps and the budget
-    of ``max_steps``. Between its steps torchdiffeq interpolates by a quartic, which the tolerances
-    do not control. A method of fixed steps takes the same bounded steps as the package's own.
+    solved less accurately for its companions. Rows of one grid share their steps: if these are
+    more than ``max_steps``, the rows whose errors govern the step fail, and the others go on
+    without them. Between its steps torchdiffeq interpolates by a quartic, which the tolerances do
+    not control. A method of fixed steps takes steps no longer than those of the package's own.
 
     References
     ----------
@@ -50,14 +55,15 @@ class TorchDiffEq(Solver):
         moving = span != 0
         shares = (times - times[:, :1]) / torch.where(moving, span, 1)[:, None]
         grids, owner = torch.unique(shares, dim=0, return_inverse=True)
-        counts = moving.long() if self.adaptive else Grid.of(times, options).counts
-        problem = _Problem(field, y0, times[:, 0], span, counts, options)
         tally = _Tally.empty(y0, times.shape[1])
+        able = moving & (tally.status == self.OK)
+        counts = moving.long() if self.adaptive else Grid.of(times, options).counts
+        problem = Problem(field, y0, times[:, 0], span, counts, options)
         for group, grid in enumerate(grids):
-            self._solve_group(problem, grid, (owner == group) & moving, tally)
+            self._solve_group(problem, grid, (owner == group) & able, tally)
         return tally.solution()
 
-    def _solve_group(self, problem: _Problem, grid: Tensor, rows: Tensor, tally: _Tally) -> None:
+    def _solve_group(self, problem: Problem, grid: Tensor, rows: Tensor, tally: _Tally) -> None:
         """Solve rows on one grid, again without those that failed until none fails."""
         while bool(rows.any()):
             run = self._attempt(problem, grid, rows)
@@ -65,12 +71,12 @@ class TorchDiffEq(Solver):
             tally.record(run, failed if bool(failed.any()) else rows)
             rows = failed.any() & rows & ~failed
 
-    def _attempt(self, problem: _Problem, grid: Tensor, rows: Tensor) -> _Run:
+    def _attempt(self, problem: Problem, grid: Tensor, rows: Tensor) -> _Run:
         """Call torchdiffeq once, and tell which rows failed."""
         from torchdiffeq import odeint
 
         shares, index = torch.unique_consecutive(grid, return_inverse=True)
-        watched = _AdaptiveField(problem, rows) if self.adaptive else _Field(problem, rows)
+        watched = AdaptiveField(problem, rows) if self.adaptive else WatchedField(problem, rows)
         try:
             path = odeint(
                 watched,
@@ -81,13 +87,15 @@ class TorchDiffEq(Solver):
                 method=self.method,
                 options=self._options(watched, int(problem.counts[rows].max())),
             )
-        except (AssertionError, _BudgetError) as error:
+        except (AssertionError, BudgetError) as error:
+            if not isinstance(error, BudgetError) and not str(error).startswith(SURRENDERS):
+                raise
             ys = problem.y0[:, None].expand(-1, len(grid), *problem.y0.shape[1:])
             return _Run(torch.full_like(ys, torch.nan), watched.blame(error), watched)
         ys = path.movedim(0, 1)[:, index]
         return _Run(ys, status_of(ys), watched)
 
-    def _options(self, watched: _Field, count: int) -> dict[str, Any]:
+    def _options(self, watched: WatchedField, count: int) -> dict[str, Any]:
         """Options of the method; torchdiffeq's own would step from one output to the next."""
         if self.adaptive:
             return {"norm": watched.norm}
@@ -100,78 +108,12 @@ class TorchDiffEq(Solver):
 
 
 @dataclass(frozen=True)
-class _Problem:
-    field: VectorField
-    y0: Tensor
-    start: Tensor
-    span: Tensor
-    counts: Tensor
-    options: SolveOptions
-
-
-class _BudgetError(Exception):
-    """More steps than allowed."""
-
-
-class _Field:
-    """The field over the share of each row's span; rows that don't take part stand still."""
-
-    def __init__(self, problem: _Problem, rows: Tensor) -> None:
-        self.field, self.max_steps = problem.field, problem.options.max_steps
-        self.start = column(stood_in(~rows, problem.start), problem.y0)
-        self.span = column(stood_in(~rows, problem.span), problem.y0)
-        self.rows = rows
-        self.nfe = self.steps = self.rejected = 0
-        self.slope = torch.zeros_like(problem.y0)
-        self.errors = self.slope.flatten(1).sum(1)
-
-    def __call__(self, share: Tensor, state: Tensor) -> Tensor:
-        self.nfe += 1
-        t = self.start + share.to(self.start.dtype) * self.span
-        slope = self.field(t.to(state.dtype), state) * self.span.to(state.dtype)
-        self.slope = slope.detach()
-        return torch.where(column(self.rows, slope), slope, 0)
-
-    def callback_step(self, share: Tensor, state: Tensor, step: Tensor) -> None:
-        """Count a step that is about to be tried."""
-        del share, state, step
-        if self.steps >= self.max_steps:
-            raise _BudgetError
-        self.steps += 1
-
-    def norm(self, scaled: Tensor) -> Tensor:
-        """Largest root mean square of any row, as a constant: steps are not differentiated."""
-        squares = scaled.detach().flatten(1).square().mean(1)
-        # The last that is not zero tells which row stopped the solve.
-        self.errors = torch.where(squares.amax() == 0, self.errors, squares)
-        return squares.amax().sqrt()
-
-    def blame(self, error: Exception) -> Tensor:
-        """Status of every row after torchdiffeq gave up, which it does for the whole batch."""
-        if isinstance(error, _BudgetError):
-            return self.rows * Solver.STEP_BUDGET
-        broken = self.rows & (status_of(self.slope) != Solver.OK)
-        if bool(broken.any()):
-            return broken * Solver.NON_FINITE
-        return (self.rows & (self.errors >= self.errors.amax())) * Solver.STEP_UNDERFLOW
-
-
-class _AdaptiveField(_Field):
-    """The same, told of rejected steps, of which only adaptive methods know."""
-
-    def callback_reject_step(self, share: Tensor, state: Tensor, step: Tensor) -> None:
-        """Count a step that was tried in vain."""
-        del share, state, step
-        self.rejected += 1
-
-
-@dataclass(frozen=True)
 class _Run:
     """What one call gave: states (batch, n_times, ...), status (batch,), and the work."""
 
     ys: Tensor
     status: Tensor
-    work: _Field
+    work: WatchedField
 
 
 @dataclass
@@ -186,9 +128,9 @@ class _Tally:
 
     @classmethod
     def empty(cls, y0: Tensor, n_times: int) -> _Tally:
-        """Start with every row at rest."""
-        counts = torch.zeros(4, len(y0), dtype=torch.int64, device=y0.device)
-        return cls(y0[:, None].expand(-1, n_times, *y0.shape[1:]), *counts)
+        """Start with every row at rest; one that starts at infinity or NaN has failed already."""
+        counts = torch.zeros(3, len(y0), dtype=torch.int64, device=y0.device)
+        return cls(y0[:, None].expand(-1, n_times, *y0.shape[1:]), status_of(y0), *counts)
 
     def record(self, run: _Run, rows: Tensor) -> None:
         """Take over the result of some rows, all of them solved or all failed."""
@@ -272,7 +214,7 @@ class RK4(TorchDiffEq):
 class _Adams(TorchDiffEq):
     """Multistep methods in fixed steps, the first few of them by Runge-Kutta of order 4."""
 
-    def _options(self, watched: _Field, count: int) -> dict[str, Any]:
+    def _options(self, watched: WatchedField, count: int) -> dict[str, Any]:
         # torchdiffeq's default, order 12, is unstable at nearly any useful step, and its start
         # allows no more than order 4.
         return super()._options(watched, count) | {"max_order": 5}
