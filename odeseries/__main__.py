@@ -165,7 +165,11 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
         raise DataError(f"{args.file} is not a CSV file with a header: {error}") from error
     keys = [args.time] if args.id is None else [args.id, args.time]
     targets = args.target or [c for c in frame.columns if c not in keys]
-    missing = [c for c in [*keys, *targets] if c not in frame.columns]
+    named = [*keys, *targets]
+    twice = next((c for c in named if named.count(c) > 1), None)
+    if twice is not None:
+        raise DataError(f"Column '{twice}' is named twice among --time, --id and --target.")
+    missing = [c for c in named if c not in frame.columns]
     if missing:
         raise DataError(
             f"{args.file} has no column {', '.join(map(repr, missing))}; "

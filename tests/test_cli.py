@@ -190,6 +190,8 @@ def test_what_is_no_date_is_named_with_its_line(
         (["{csv}", "--horizon", "3D"], "Name the column of the times: --time"),
         (["{csv}", "--time", "when"], "Say how far to forecast: --horizon"),
         (["{csv}", "--time", "when", "--horizon", "3D"], "'note'"),
+        (["{csv}", "--time", "when", "--id", "when", "--horizon", "3D"], "'when' is named twice"),
+        (["{csv}", "--time", "when", "--target", "level", "when"], "'when' is named twice"),
     ],
 )
 def test_what_cannot_be_done_is_one_line(
