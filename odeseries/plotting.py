@@ -75,7 +75,7 @@ def plot_forecast(
     ax.set_xlabel("time" if history.index.name is None else str(history.index.name))
     ax.set_ylabel("value" if history.name is None else str(history.name))
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="upper left")
+    ax.legend(loc="upper left", framealpha=0.85, edgecolor="none")
     return ax
 
 
