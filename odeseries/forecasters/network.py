@@ -22,7 +22,7 @@ from odeseries.windows import Batch, Side
 __all__ = ["FlowNetwork", "Sizes"]
 
 CLIP = 10.0
-RECONSTRUCTED = 2.0
+RECONSTRUCTED = 1.0
 SHORT, LONG = 0.1, 0.4
 HEAVIEST = 30.0
 
@@ -198,7 +198,8 @@ class FlowNetwork(Model):
 
     def _common(self, state: Tensor, lead: Tensor, phases: Tensor, backward: bool) -> Tensor:
         """What all channels share at a query."""
-        times = [lead, torch.log1p(10 * lead), torch.exp(-lead / SHORT)]
+        far = lead.abs()
+        times = [lead, torch.log1p(10 * far), torch.exp(-far / SHORT)]
         flags = [*times, torch.full_like(lead, float(backward))]
         out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases], -1))
         return out
@@ -227,7 +228,7 @@ class FlowNetwork(Model):
     def _reconstruction(
         self, side: Side, anchored: Anchored, code: Tensor, divergence: Tensor
     ) -> Tensor:
-        """Loss of the seen rows within two horizons of the anchor, from the latent path alone."""
+        """Loss of the seen rows within a horizon of the anchor, from the latent path alone."""
         ages = side.ages.clamp(max=RECONSTRUCTED)
         state = self._flow(code, -ages)
         phases = torch.zeros(*ages.shape, self.sizes.n_query_phases, device=ages.device)
