@@ -43,8 +43,9 @@ def measure(n_series: int) -> None:
     model.predict(asked)
     predict = time.perf_counter() - started
     print(
-        f"{n_series} series: epoch {epoch:.1f} s, whole fit {fit:.1f} s ({cpu:.1f} s of processor time), memory above the data "
-        f"{(peak - before) / 1024:.0f} MiB, predict 1000 x 50 {predict:.1f} s"
+        f"{n_series} series: epoch {epoch:.1f} s, whole fit {fit:.1f} s ({cpu:.1f} s of processor "
+        f"time), memory above the data {(peak - before) / 1024:.0f} MiB, "
+        f"predict 1000 x 50 {predict:.1f} s"
     )
 
 
