@@ -116,7 +116,7 @@ def _peaks(times: Float64, values: Float64, most: int) -> list[float]:
     times = times - times[0]
     found: list[float] = []
     for _ in range(most):
-        rest = values - _fit(times, values, found) @ _coefficients(times, values, found)
+        rest = values - _fit(times, found) @ _coefficients(times, values, found)
         if rest.std() <= 1e-9 * values.std():
             break
         period = _strongest(times, rest)
@@ -161,22 +161,21 @@ def _periodogram(
     return frequencies, np.minimum(power, 1.0)
 
 
-def _fit(times: Float64, values: Float64, periods: Sequence[float]) -> Float64:
+def _fit(times: Float64, periods: Sequence[float]) -> Float64:
     """Design of trend and two harmonics of every period."""
-    del values
     scaled = (times - times[0]) / max(float(np.ptp(times)), 1e-300)
     return np.column_stack([np.ones(len(times)), scaled, harmonics(times, periods, 2)])
 
 
 def _coefficients(times: Float64, values: Float64, periods: Sequence[float]) -> Float64:
     """Least squares of the design."""
-    design = _fit(times, values, periods)
+    design = _fit(times, periods)
     return np.asarray(np.linalg.lstsq(design, values, rcond=None)[0])
 
 
 def _residual(times: Float64, values: Float64, periods: Sequence[float]) -> float:
     """Squared error of the least squares."""
-    rest = values - _fit(times, values, periods) @ _coefficients(times, values, periods)
+    rest = values - _fit(times, periods) @ _coefficients(times, values, periods)
     return float((rest**2).sum())
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.seasonality import harmonics
 
-__all__ = ["Batch", "Loader", "Scaling", "Side", "Windows"]
+__all__ = ["ROUND", "Batch", "Loader", "Scaling", "Side", "Windows"]
 
 Bool = npt.NDArray[np.bool_]
 ROUND = 9

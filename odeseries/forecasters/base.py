@@ -18,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from odeseries.copula import Copula
 from odeseries.errors import DataError
 from odeseries.fitting import Recipe, fit
+from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
     Schema,
@@ -34,6 +35,7 @@ from odeseries.model import Model
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import query_windows
 from odeseries.training import one_thread
+from odeseries.windows import ROUND
 
 __all__ = ["BaseForecaster"]
 
@@ -317,7 +319,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             calendar=schema.clock.kind == "datetime",
             n_rows=self.n_rows,
             n_lags=self.n_lags,
-            n_harmonics=3,
+            n_harmonics=N_HARMONICS,
             n_queries=24,
             interpolation=0.25,
             backcast=0.05,
@@ -352,7 +354,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
         """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""
         fitted, recipe = self._fitted, self._recipe_
         loader = fitted.loader(panel, recipe)
-        times = np.round(queries.times / recipe.horizon, 9)
+        times = np.round(queries.times / recipe.horizon, ROUND)
         windows, order = query_windows(loader.panel, queries.series, times, PREDICT_QUERIES)
         asked = torch.tensor(np.append(levels, 0.5), dtype=torch.float64, device=recipe.device)
         out = np.empty((len(times), len(panel.channels), len(levels)))
