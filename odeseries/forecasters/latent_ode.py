@@ -35,11 +35,12 @@ class LatentODEForecaster(BaseForecaster):
         Its hyperparameters.
     encoder : {"gru", "ode_rnn"}, default="gru"
         How the rows are read.
-    head : {"quantile", "gaussian"}, default="quantile"
+    head : {"quantile", "gaussian", "student"}, default="quantile"
         Predictive distribution.
     objective : {"forecast", "elbo"}, default="forecast"
         Score of the asked values alone, or with the reconstruction of the seen values and the
-        divergence of the initial state from its prior; ``"elbo"`` needs ``head="gaussian"``.
+        divergence of the initial state from its prior; ``"elbo"`` needs a likelihood,
+        ``head="gaussian"`` or ``head="student"``.
     solver : str or Solver class, default="midpoint"
         Integration of dynamics without a closed form.
     solver_params : dict, optional
@@ -153,10 +154,10 @@ class LatentODEForecaster(BaseForecaster):
         """Make an untrained network."""
         if self.objective not in ("forecast", "elbo"):
             raise ValueError(f"objective={self.objective!r}: give 'forecast' or 'elbo'.")
-        if self.objective == "elbo" and self.head != "gaussian":
+        if self.objective == "elbo" and self.head == "quantile":
             raise ValueError(
                 f"objective='elbo' needs a likelihood, which head={self.head!r} has not: "
-                "give head='gaussian'."
+                "give head='gaussian' or head='student'."
             )
         return self._network(
             make_sizes(n_channels, periods, self.n_lags, self.hidden),

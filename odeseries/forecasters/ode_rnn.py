@@ -31,7 +31,7 @@ class ODERNNForecaster(BaseForecaster):
         Dynamics of the state.
     dynamics_params : dict, optional
         Its hyperparameters.
-    head : {"quantile", "gaussian"}, default="quantile"
+    head : {"quantile", "gaussian", "student"}, default="quantile"
         Predictive distribution.
     solver, solver_params
         Integration of dynamics without a closed form; the unit of time is the horizon.
