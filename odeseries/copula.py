@@ -35,7 +35,7 @@ class Copula:
         Correlation time :math:`\ell`, in horizons.
     share : float
         Share :math:`s` of the variance that is correlated in time.
-    factor : ndarray of shape (n_channels, n_channels)
+    factor : ndarray of shape (n_targets, n_targets)
         Cholesky factor of :math:`C`.
 
     References
@@ -58,15 +58,15 @@ class Copula:
         windows = forecast_windows(
             loader.panel, starts, rng, n_queries=recipe.n_queries, most=MOST_WINDOWS
         )
-        n_channels = len(panel.channels)
+        n_targets = panel.n_targets
         if len(windows) == 0:
-            return cls(1.0, 0.5, np.eye(n_channels))
+            return cls(1.0, 0.5, np.eye(n_targets))
         batch = loader.batch(windows).to(recipe.device)
         levels = torch.tensor(LEVELS, dtype=torch.float64, device=recipe.device)
         quantiles, _ = fitted.net.quantiles(batch, levels)
         below = (quantiles < batch.targets[..., None]).sum(-1).double()
         scores = ndtri(((below + 0.5) / (len(LEVELS) + 1)).cpu().numpy())
-        scores = np.where(batch.observed.cpu().numpy() > 0, scores, np.nan)
+        scores = np.where(batch.observed.cpu().numpy() > 0, scores, np.nan)[..., :n_targets]
         length, share = _in_time(windows.times, scores)
         return cls(length, share, _across(scores))
 

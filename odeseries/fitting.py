@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from odeseries.training import Loop, Record, Trained
 from odeseries.widths import Widths
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
-__all__ = ["Fitted", "Recipe", "fit"]
+__all__ = ["Fitted", "Recipe", "Spec", "fit"]
 
 FEWEST_SERIES = 8
 LEAST_STEPS_PER_EPOCH = 10
@@ -25,6 +26,28 @@ STEPS_WITHOUT_HOLDOUT = 100
 FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What a network is built for.
+
+    Attributes
+    ----------
+    n_channels : int
+        Channels that are seen; the targets come first.
+    n_inputs : int
+        Known inputs.
+    periods : tuple of float
+        Periods in horizons.
+    n_series : int
+        Series of the training panel.
+    """
+
+    n_channels: int
+    n_inputs: int
+    periods: tuple[float, ...]
+    n_series: int
 
 
 @dataclass(frozen=True)
@@ -39,6 +62,8 @@ class Recipe:
         Periods in clock units.
     calendar : bool
         Whether the clock is one of dates, so that days and years mean something.
+    transformer : scikit-learn transformer or None
+        Of the targets, not fitted.
     """
 
     horizon: float
@@ -59,6 +84,7 @@ class Recipe:
     input_noise: float
     device: torch.device
     verbose: bool
+    transformer: Any = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +99,13 @@ class Fitted:
     best_steps: int
     held_out_loss: float
 
-    def loader(self, panel: Panel, recipe: Recipe) -> Loader:
-        """Cuts batches from a panel in clock units."""
-        return _loader(self.scaling.apply(panel), self.periods, recipe)
+    def loader(self, panel: Panel, recipe: Recipe, inputs: Float64 | None = None) -> Loader:
+        """Cuts batches from a panel in clock units, asked with inputs in the data's units."""
+        known = None if inputs is None else self.scaling.standard_inputs(inputs)
+        return _loader(self.scaling.apply(panel), self.periods, recipe, known)
 
 
-Build = Callable[[int, tuple[float, ...]], Model]
+Build = Callable[[Spec], Model]
 
 
 def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
@@ -95,7 +122,7 @@ def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
         In clock units.
     recipe : Recipe
     build : callable
-        ``build(n_channels, periods)`` makes a network; periods in horizons.
+        Makes a network from a `Spec`.
     seed : int
         Seed of everything random.
 
@@ -108,7 +135,7 @@ def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
     steps, widths, loss = STEPS_WITHOUT_HOLDOUT, Widths(), float("nan")
     records: list[Record] = []
     if known is not None:
-        scaling = Scaling.fitted(_complete(known, panel), recipe.horizon)
+        scaling = Scaling.fitted(_complete(known, panel), recipe.horizon, recipe.transformer)
         first = _Phase(known, scaling, recipe, build, seed, rng)
         checks = first.checks(held, starts / recipe.horizon)
         if checks:
@@ -116,7 +143,7 @@ def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
             steps, loss = max(trained.steps, 1), trained.loss
             records += trained.records
             widths = Widths.fitted(first.net, checks, recipe.device)
-    scaling = Scaling.fitted(panel, recipe.horizon)
+    scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
     second = _Phase(panel, scaling, recipe, build, seed + 1, rng)
     records += second.refit(steps)
     return Fitted(second.net, scaling, second.periods, widths, records, steps, loss)
@@ -138,9 +165,11 @@ class _Phase:
         self.panel = scaling.apply(panel)
         self.periods = _periods(self.panel, recipe)
         self.loader = _loader(self.panel, self.periods, recipe)
+        n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
+        spec = Spec(len(panel.channels), n_inputs, self.periods, len(panel))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(len(panel.channels), self.periods)
+            net = build(spec)
         self.net = net.to(recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = WindowSampler(
@@ -207,10 +236,13 @@ class _Phase:
         return _cut(self.loader, windows, self.recipe.batch_size, self.recipe.device)
 
 
-def _loader(panel: Panel, periods: Sequence[float], recipe: Recipe) -> Loader:
+def _loader(
+    panel: Panel, periods: Sequence[float], recipe: Recipe, inputs: Float64 | None = None
+) -> Loader:
     return Loader(
         panel,
         periods,
+        inputs=inputs,
         n_rows=recipe.n_rows,
         n_lags=recipe.n_lags,
         n_harmonics=recipe.n_harmonics,
@@ -259,7 +291,7 @@ def _periods(panel: Panel, recipe: Recipe) -> tuple[float, ...]:
         return tuple(p / recipe.horizon for p in recipe.seasonality)
     calendar = [p / recipe.horizon for p in calendar_periods()] if recipe.calendar else []
     found: list[float] = []
-    for c in range(min(len(panel.channels), 8)):
+    for c in range(min(panel.n_targets, 8)):
         series = []
         for i in range(len(panel)):
             times, values = panel.series(i)

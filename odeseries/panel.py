@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +35,11 @@ class Panel:
         Stamps relative to the origin of their series, in clock units; never decreasing.
     values : ndarray of float64, shape (n_rows, n_channels)
         NaN is "not observed".
+    n_past : int
+        The last so many channels are inputs that are seen, but never forecast.
+    inputs : Panel or None
+        Known inputs of the same series, relative to the same origins, also at times at which
+        nothing was observed; its times may be negative.
     """
 
     ids: tuple[Hashable, ...]
@@ -43,6 +48,8 @@ class Panel:
     origins: Float64
     times: Float64
     values: Float64
+    n_past: int = 0
+    inputs: Panel | None = None
 
     def __len__(self) -> int:
         """Number of series."""
@@ -52,6 +59,11 @@ class Panel:
     def n_rows(self) -> int:
         """Number of stored rows over all series."""
         return len(self.times)
+
+    @property
+    def n_targets(self) -> int:
+        """Number of channels to be forecast; they come first."""
+        return len(self.channels) - self.n_past
 
     def rows(self, i: int) -> slice:
         """The rows of series ``i``."""
@@ -77,25 +89,54 @@ class Panel:
         lengths = np.diff(self.offsets)[chosen]
         rows = [np.arange(self.offsets[i], self.offsets[i + 1]) for i in chosen]
         flat = np.concatenate(rows) if rows else np.zeros(0, dtype=np.int64)
-        return Panel(
+        return replace(
+            self,
             ids=tuple(self.ids[i] for i in chosen),
-            channels=self.channels,
             offsets=np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             origins=self.origins[chosen],
             times=self.times[flat],
             values=self.values[flat],
+            inputs=None if self.inputs is None else self.inputs.select(chosen),
         )
 
     def before(self, limits: Float64) -> Panel:
-        """The rows whose time is at most ``limits[i]`` in series ``i``; series stay."""
+        """The rows whose time is at most ``limits[i]`` in series ``i``; series and inputs stay."""
         owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         keep = self.times <= limits[owner]
         counts = np.bincount(owner[keep], minlength=len(self))
-        return Panel(
-            ids=self.ids,
-            channels=self.channels,
+        return replace(
+            self,
             offsets=np.concatenate([[0], np.cumsum(counts)]).astype(np.int64),
-            origins=self.origins,
             times=self.times[keep],
             values=self.values[keep],
         )
+
+    def joined(self, other: Panel) -> Panel:
+        """The series of this panel and then those of another one with the same channels."""
+        return replace(
+            self,
+            ids=(*self.ids, *other.ids),
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            origins=np.concatenate([self.origins, other.origins]),
+            times=np.concatenate([self.times, other.times]),
+            values=np.concatenate([self.values, other.values]),
+            inputs=None
+            if self.inputs is None or other.inputs is None
+            else self.inputs.joined(other.inputs),
+        )
+
+    def at(self, series: Int64, times: Float64) -> Float64:
+        """Values at any times, shape (n, n_channels).
+
+        Between two observations of a channel they are interpolated linearly, before the first
+        and after the last one they are held; NaN where the channel was never observed.
+        """
+        out = np.full((len(times), len(self.channels)), np.nan)
+        for i in np.unique(series):
+            asked = series == i
+            known, values = self.series(int(i))
+            for c in range(len(self.channels)):
+                seen = np.isfinite(values[:, c])
+                if seen.any():
+                    out[asked, c] = np.interp(times[asked], known[seen], values[seen, c])
+        return out

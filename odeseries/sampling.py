@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.windows import Windows
@@ -10,12 +11,13 @@ from odeseries.windows import Windows
 __all__ = ["WindowSampler", "forecast_windows", "query_windows"]
 
 Bounds = tuple[int, int, int, int]
+Bools = npt.NDArray[np.bool_]
 
 
 class WindowSampler:
     """Cuts every series into stretches to be hidden and asked for.
 
-    Every observation of the panel is a target at least once in `cover`. A stretch is at most a
+    Every row with an observed target is a target at least once in `cover`. A stretch is at most a
     horizon long and is asked for from before it (a forecast), from both sides (an
     interpolation) or from after it (a backcast); the first rows of a series can only be a
     backcast.
@@ -43,6 +45,8 @@ class WindowSampler:
     ) -> None:
         self.panel, self.rng, self.n_queries = panel, rng, n_queries
         self.interpolation, self.backcast = interpolation, backcast
+        seen = np.isfinite(panel.values[:, : panel.n_targets])
+        self.is_target: Bools = np.asarray(seen.any(1))
 
     def cover(self, least: int) -> Windows:
         """Windows that ask for every observation at least once; at least ``least`` windows."""
@@ -92,7 +96,10 @@ class WindowSampler:
         right = span.start + end
         right_end = span.stop if seen_right else right
         hidden = span.start + at + self.rng.permutation(end - at)
-        for chunk in np.array_split(hidden, -(-len(hidden) // self.n_queries)):
+        hidden = hidden[self.is_target[hidden]]
+        for chunk in np.array_split(hidden, max(-(-len(hidden) // self.n_queries), 1)):
+            if not len(chunk):
+                continue
             bounds.append((i, left, right, right_end))
             rows.append(np.sort(chunk))
 
@@ -133,6 +140,9 @@ def forecast_windows(
         if end <= at:
             continue
         ahead = span.start + np.arange(at, end)
+        ahead = ahead[np.isfinite(panel.values[ahead, : panel.n_targets]).any(1)]
+        if not len(ahead):
+            continue
         ahead = np.sort(rng.permutation(ahead)[:n_queries])
         bounds.append((int(i), span.start + at, span.start + end, span.start + end))
         rows.append(ahead)
@@ -181,5 +191,5 @@ def query_windows(
         for chunk in np.array_split(group, -(-len(group) // n_queries)):
             bounds.append((i, at, at, int(panel.offsets[i + 1])))
             chunks.append(chunk)
-    windows = Windows.build(bounds, [times[c] for c in chunks])
+    windows = Windows.build(bounds, [times[c] for c in chunks], asked=chunks)
     return windows, np.concatenate(chunks) if chunks else np.zeros(0, dtype=np.int64)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.seasonality import harmonics
+from odeseries.transforms import Transform
 
 __all__ = ["ROUND", "Batch", "Loader", "Scaling", "Side", "Windows"]
 
@@ -37,29 +38,65 @@ class Scaling:
         Clock units per unit of model time.
     mean, std : ndarray of shape (n_channels,)
         Statistics of the observed training values; a constant channel has ``std`` 1.
+    inputs : Scaling or None
+        That of the known inputs.
+    transform : Transform or None
+        What is done to the targets before they are standardised.
     """
 
     horizon: float
     mean: Float64
     std: Float64
+    inputs: Scaling | None = None
+    transform: Transform | None = None
 
     @classmethod
-    def fitted(cls, panel: Panel, horizon: float) -> Self:
-        """Take the statistics of a panel in which every channel was observed."""
-        mean = np.nanmean(panel.values, axis=0)
-        largest = np.maximum(np.nanmax(np.abs(panel.values - mean), axis=0), 1e-300)
-        std = largest * np.nanstd((panel.values - mean) / largest, axis=0)
+    def fitted(cls, panel: Panel, horizon: float, transformer: Any = None) -> Self:
+        """Take the statistics of a panel in which every channel was observed.
+
+        Parameters
+        ----------
+        panel : Panel
+            In clock units.
+        horizon : float
+            In clock units.
+        transformer : scikit-learn transformer, optional
+            Fitted, for each target, on the observed values.
+
+        Raises
+        ------
+        DataError
+            If the transformer does not give numbers.
+        """
+        transform = None if transformer is None else Transform.fitted(transformer, panel)
+        values = panel.values if transform is None else transform.apply(panel.values)
+        mean = np.nanmean(values, axis=0)
+        largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
+        std = largest * np.nanstd((values - mean) / largest, axis=0)
         floor = 1e-12 * np.abs(mean)
-        return cls(horizon, mean, np.where(std > floor, std, np.where(floor > 0, floor, 1.0)))
+        inputs = None if panel.inputs is None else cls.fitted(panel.inputs, horizon)
+        std = np.where(std > floor, std, np.where(floor > 0, floor, 1.0))
+        return cls(horizon, mean, std, inputs, transform)
 
     def apply(self, panel: Panel) -> Panel:
         """The panel in model units; times are rounded, so that a change of unit changes nothing."""
+        values = panel.values if self.transform is None else self.transform.apply(panel.values)
+        known = None
+        if panel.inputs is not None and self.inputs is not None:
+            known = self.inputs.apply(panel.inputs)
         return replace(
             panel,
             origins=panel.origins / self.horizon,
             times=np.round(panel.times / self.horizon, ROUND),
-            values=np.round((panel.values - self.mean) / self.std, ROUND),
+            values=np.round((values - self.mean) / self.std, ROUND),
+            inputs=known,
         )
+
+    def standard_inputs(self, inputs: Float64) -> Float64:
+        """Known inputs (n, n_inputs) in model units."""
+        if self.inputs is None:
+            return inputs
+        return np.asarray(np.round((inputs - self.inputs.mean) / self.inputs.std, ROUND))
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +117,8 @@ class Windows:
         Rows of the targets in the panel, or -1 (padding, and queries without a target).
     counts : ndarray of int64, shape (n,)
         Number of queries of each window.
+    asked : ndarray of int64, shape (n, n_queries)
+        Which of the queries that were asked for stands here; 0 at padding and in training.
     """
 
     series: Int64
@@ -89,6 +128,7 @@ class Windows:
     times: Float64
     rows: Int64
     counts: Int64
+    asked: Int64
 
     def __len__(self) -> int:
         """Number of windows."""
@@ -104,19 +144,23 @@ class Windows:
         bounds: Sequence[tuple[int, int, int, int]],
         times: Sequence[Float64],
         rows: Sequence[Int64] | None = None,
+        asked: Sequence[Int64] | None = None,
     ) -> Windows:
-        """Pad lists of ``(series, left, right, right_end)``, times and target rows."""
+        """Pad lists of ``(series, left, right, right_end)``, times, target rows and queries."""
         counts = np.array([len(t) for t in times], dtype=np.int64)
         width = int(counts.max(initial=1))
         padded = np.zeros((len(times), width))
         targets = np.full((len(times), width), -1, dtype=np.int64)
+        queries = np.zeros((len(times), width), dtype=np.int64)
         for i, t in enumerate(times):
             padded[i, : len(t)] = t
             padded[i, len(t) :] = t[-1]
             if rows is not None:
                 targets[i, : len(t)] = rows[i]
+            if asked is not None:
+                queries[i, : len(t)] = asked[i]
         series, left, right, right_end = np.array(bounds, dtype=np.int64).reshape(-1, 4).T
-        return cls(series, left, right, right_end, padded, targets, counts)
+        return cls(series, left, right, right_end, padded, targets, counts, queries)
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,6 +179,8 @@ class Side:
         Standardised values (0 where not observed) and whether they were observed.
     phases : Tensor of shape (batch, rows, n_phases)
         First harmonics of the periods.
+    inputs : Tensor of shape (batch, rows, n_inputs)
+        Known inputs, standardised.
     lead : Tensor of shape (batch, n_queries)
         Time from the anchor to the query, never negative.
     lags, lag_ages, lag_mask : Tensor of shape (batch, channels, n_lags)
@@ -152,6 +198,7 @@ class Side:
     values: Tensor
     mask: Tensor
     phases: Tensor
+    inputs: Tensor
     lead: Tensor
     lags: Tensor
     lag_ages: Tensor
@@ -173,15 +220,19 @@ class Batch:
         What was observed after them; None if no window of the batch may see anything there.
     phases : Tensor of shape (batch, n_queries, n_phases)
         Harmonics of the periods at the queries.
+    inputs : Tensor of shape (batch, n_queries, n_inputs)
+        Known inputs at the queries, standardised.
     asked : Tensor of bool, shape (batch, n_queries)
         False at padding.
     targets, observed : Tensor of shape (batch, n_queries, channels)
-        Standardised truth (0 where not observed) and whether it was observed.
+        Standardised truth (0 where not observed) and whether it was observed; what is never
+        forecast counts as not observed.
     """
 
     left: Side
     right: Side | None
     phases: Tensor
+    inputs: Tensor
     asked: Tensor
     targets: Tensor
     observed: Tensor
@@ -210,15 +261,27 @@ class Loader:
         Lagged values per channel.
     n_harmonics : int
         Harmonics at the queries.
+    inputs : ndarray of float64, shape (n_asked, n_inputs), optional
+        Standardised known inputs of the queries that windows refer to; without them, those of
+        the panel at the times of the queries are taken.
     """
 
     def __init__(
-        self, panel: Panel, periods: Sequence[float], *, n_rows: int, n_lags: int, n_harmonics: int
+        self,
+        panel: Panel,
+        periods: Sequence[float],
+        *,
+        n_rows: int,
+        n_lags: int,
+        n_harmonics: int,
+        inputs: Float64 | None = None,
     ) -> None:
-        self.panel = panel
+        self.panel, self.asked_inputs = panel, inputs
         self.periods = tuple(periods)
         self.n_rows, self.n_lags, self.n_harmonics = n_rows, n_lags, n_harmonics
         self._observed: dict[tuple[int, int], tuple[Float64, Float64]] = {}
+        self._targets = np.arange(len(panel.channels)) < panel.n_targets
+        self._inputs = _row_inputs(panel)
 
     def batch(self, windows: Windows) -> Batch:
         """The batch of some windows."""
@@ -228,15 +291,22 @@ class Loader:
         absolute = windows.times + self.panel.origins[windows.series, None]
         asked = np.arange(windows.times.shape[1]) < windows.counts[:, None]
         truth = self.panel.values[windows.rows]
-        seen = np.isfinite(truth) & (windows.rows >= 0)[..., None]
+        seen = np.isfinite(truth) & (windows.rows >= 0)[..., None] & self._targets
         return Batch(
             left=left,
             right=right,
             phases=_tensor(harmonics(absolute, self.periods, self.n_harmonics)),
+            inputs=_tensor(self._query_inputs(windows)),
             asked=torch.from_numpy(asked),
             targets=_tensor(np.where(seen, truth, 0.0)),
             observed=_tensor(seen),
         )
+
+    def _query_inputs(self, windows: Windows) -> Float64:
+        """Known inputs at the queries, (batch, n_queries, n_inputs)."""
+        if self.asked_inputs is None:
+            return np.asarray(self._inputs[windows.rows])
+        return np.asarray(self.asked_inputs[windows.asked])
 
     def _side(self, windows: Windows, *, backward: bool) -> Side:
         """One side, its rows from the farthest to the nearest one."""
@@ -273,6 +343,7 @@ class Loader:
             values=_tensor(values),
             mask=_tensor(mask),
             phases=_tensor(phases),
+            inputs=_tensor(np.where(valid[..., None], self._inputs[index], 0.0)),
             lead=_tensor(lead),
             lags=_tensor(lags),
             lag_ages=_tensor(lag_ages),
@@ -337,6 +408,14 @@ class Loader:
             return times[start:], values[start:]
         end = int(np.searchsorted(times, nearest, "right"))
         return times[:end], values[:end]
+
+
+def _row_inputs(panel: Panel) -> Float64:
+    """Known inputs at the rows of a panel, 0 (their mean) where they are not known at all."""
+    if panel.inputs is None:
+        return np.zeros((panel.n_rows, 0))
+    owner = np.repeat(np.arange(len(panel)), np.diff(panel.offsets))
+    return np.nan_to_num(panel.inputs.at(owner, panel.times))
 
 
 def _tensor(array: npt.NDArray[np.float64] | Bool) -> Tensor:

@@ -324,14 +324,14 @@ def test_long_without_id_is_one_series() -> None:
 
 
 def test_targets_may_come_in_y() -> None:
-    """With y, X carries times and ids; covariate columns are refused."""
+    """With y, X carries times, ids and covariates."""
     data = daily(name="co2")
     panel, schema = read_frame(pd.DataFrame(index=data.index), data)
     assert (schema.form, schema.name, panel.channels) == ("series", "co2", ("co2",))
     keys, target = long_frame()[["ds", "uid"]], long_frame()["y"]
     assert read_frame(keys, target, time_col="ds", id_col="uid")[0].channels == ("y",)
-    with pytest.raises(DataError, match="covariates are not available"):
-        read_frame(data.to_frame("x"), data)
+    with pytest.raises(DataError, match="'co2' is in X and in y"):
+        read_frame(data.to_frame("co2"), data)
     with pytest.raises(DataError, match="their indexes differ"):
         read_frame(pd.DataFrame(index=data.index), data[:-1])
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import replace
 from typing import Any, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from odeseries.copula import Copula
 from odeseries.errors import DataError
-from odeseries.fitting import Recipe, fit
+from odeseries.fitting import Recipe, Spec, fit
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -61,6 +60,8 @@ class BaseForecaster(Forecaster, BaseEstimator):
     weight_decay: float
     patience: int
     validation_fraction: float
+    targets: Any
+    target_transformer: Any
     duplicates: str
     time_col: Hashable
     id_col: Hashable
@@ -69,17 +70,13 @@ class BaseForecaster(Forecaster, BaseEstimator):
     verbose: bool
 
     @abstractmethod
-    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> Model:
+    def build(self, spec: Spec) -> Model:
         """Make an untrained network.
 
         Parameters
         ----------
-        n_channels : int
-            Channels.
-        periods : tuple of float
-            Periods in horizons.
-        n_series : int
-            Series of the training panel.
+        spec : Spec
+            Channels, known inputs, periods and series.
 
         Returns
         -------
@@ -93,9 +90,12 @@ class BaseForecaster(Forecaster, BaseEstimator):
         ----------
         X : Series or DataFrame
             One series with an index of dates or numbers, a panel with a two-level index
-            (id, time), or a long frame (``time_col``, ``id_col``). NaN is "not observed".
-        y : Series or DataFrame, optional
-            The targets, row-aligned with an ``X`` that has no columns.
+            (id, time), or a long frame (``time_col``, ``id_col``), also of polars. NaN is "not
+            observed". Every column is forecast, unless there are ``targets`` or a ``y``.
+        y : Series, DataFrame or array, optional
+            The targets, row-aligned with ``X``, whose columns are then covariates that will be
+            known wherever a forecast is asked for. A covariate that is missing at a row of the
+            training data is interpolated in time.
 
         Returns
         -------
@@ -107,12 +107,17 @@ class BaseForecaster(Forecaster, BaseEstimator):
             If the data can't be used; the message names series, column and position.
         """
         panel, schema = read_frame(
-            X, y, time_col=self.time_col, id_col=self.id_col, duplicates=self.duplicates
+            X,
+            y,
+            time_col=self.time_col,
+            id_col=self.id_col,
+            duplicates=self.duplicates,
+            targets=self.targets,
         )
         recipe = self._recipe(panel, schema)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with one_thread():
-            fitted = fit(panel, recipe, lambda d, p: self.build(d, p, len(panel)), seed)
+            fitted = fit(panel, recipe, self.build, seed)
             self.copula_ = Copula.fitted(fitted, panel, recipe)
         self.schema_, self.panel_, self._recipe_, self._fitted = schema, panel, recipe, fitted
         self.seed_ = seed
@@ -120,11 +125,13 @@ class BaseForecaster(Forecaster, BaseEstimator):
         self.periods_ = [p * recipe.horizon for p in fitted.periods]
         self.history_ = pd.DataFrame(fitted.records)
         self.n_steps_ = fitted.best_steps
-        self.climatology_ = np.nanquantile(panel.values, LEVELS, axis=0).T
-        self.feature_names_in_ = np.array([str(c) for c in panel.channels], dtype=object)
+        self.climatology_ = np.nanquantile(panel.values[:, : panel.n_targets], LEVELS, axis=0).T
+        features = schema.inputs or panel.channels
+        self.feature_names_in_ = np.array([str(c) for c in features], dtype=object)
+        self.n_features_in_ = len(features)
         return self
 
-    def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame:
+    def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame | Float64:
         """Median at any time: inside, before or after the history.
 
         Parameters
@@ -136,8 +143,8 @@ class BaseForecaster(Forecaster, BaseEstimator):
 
         Returns
         -------
-        Series or DataFrame
-            One row per time, in the order asked.
+        Series, DataFrame or array
+            One row per time, in the order asked; an array if the targets were given as one.
         """
         queries, panel = self._asked(X, history)
         values = self._quantiles(queries, panel, np.array([0.5]))
@@ -154,10 +161,11 @@ class BaseForecaster(Forecaster, BaseEstimator):
         Parameters
         ----------
         X : index, stamp, list of stamps, Series or DataFrame
-            When: the index of a frame or Series is read. Bare times on a panel mean every
-            series at every time.
+            When: the index of a frame or Series is read, and the covariates of a frame. Bare
+            times on a panel mean every series at every time.
         history : Series, DataFrame or tuple (X, y), optional
             What may be seen instead of the training data; series of other names are welcome.
+            Covariates are columns of the one frame, or of ``X``.
         alpha : float or sequence of float
             Probabilities in (0, 1).
 
@@ -169,7 +177,8 @@ class BaseForecaster(Forecaster, BaseEstimator):
         Raises
         ------
         DataError
-            If the times are of another kind than the fitted ones, or a series is unknown.
+            If the times are of another kind than the fitted ones, a series is unknown, or a
+            covariate is not known at a time that is asked for.
         ValueError
             If a probability is not in (0, 1).
         """
@@ -285,19 +294,26 @@ class BaseForecaster(Forecaster, BaseEstimator):
                 f"Series {', '.join(empty[:5])} are no longer than the horizon, so that nothing "
                 "is left as their history: score longer series."
             )
-        history = _joined(self.panel_, unseen)
+        history = self.panel_.joined(unseen)
         position = {name: i for i, name in enumerate(history.ids)}
-        series, times, truth = [], [], []
+        series, times, truth, known_inputs = [], [], [], []
         for i, name in enumerate(panel.ids):
             t, v = panel.series(i)
             chosen = t > limits[i] if name not in known else np.ones(len(t), dtype=bool)
             shift = panel.origins[i] - history.origins[position[name]]
             series.append(np.full(int(chosen.sum()), position[name]))
             times.append(t[chosen] + shift)
-            truth.append(v[chosen])
+            truth.append(v[chosen, : panel.n_targets])
+            owner = np.full(int(chosen.sum()), i)
+            known_inputs.append(
+                np.zeros((len(owner), 0))
+                if panel.inputs is None
+                else np.nan_to_num(panel.inputs.at(owner, t[chosen]), nan=0.0)
+            )
         flat = np.concatenate(series).astype(np.int64)
-        index = pd.RangeIndex(len(flat))
-        return Queries(flat, np.concatenate(times), index, None), history, np.concatenate(truth)
+        inputs = np.concatenate(known_inputs)
+        queries = Queries(flat, np.concatenate(times), inputs, pd.RangeIndex(len(flat)), None)
+        return queries, history, np.concatenate(truth)
 
     def _recipe(self, panel: Panel, schema: Schema) -> Recipe:
         """Checked parameters of the fit."""
@@ -332,6 +348,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             input_noise=0.1,
             device=_device(self.device),
             verbose=self.verbose,
+            transformer=self.target_transformer,
         )
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
@@ -349,15 +366,29 @@ class BaseForecaster(Forecaster, BaseEstimator):
             )
         return read_queries(X, self.schema_, panel), panel
 
-    @torch.no_grad()
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""
+        scaling = self._fitted.scaling
+        transform = scaling.transform
+        if transform is None or not transform.decreasing.any():
+            out = self._standard_quantiles(queries, panel, levels)
+        else:
+            rising = ~transform.decreasing[:, None]
+            both = self._standard_quantiles(queries, panel, np.concatenate([levels, 1 - levels]))
+            out = np.where(rising, both[..., : len(levels)], both[..., len(levels) :])
+        kept = slice(panel.n_targets)
+        out = out * scaling.std[kept, None] + scaling.mean[kept, None]
+        return out if transform is None else transform.invert(out)
+
+    @torch.no_grad()
+    def _standard_quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
+        """Quantiles (n_rows, n_targets, n_levels) in standardised units."""
         fitted, recipe = self._fitted, self._recipe_
-        loader = fitted.loader(panel, recipe)
+        loader = fitted.loader(panel, recipe, queries.inputs)
         times = np.round(queries.times / recipe.horizon, ROUND)
         windows, order = query_windows(loader.panel, queries.series, times, PREDICT_QUERIES)
         asked = torch.tensor(np.append(levels, 0.5), dtype=torch.float64, device=recipe.device)
-        out = np.empty((len(times), len(panel.channels), len(levels)))
+        out = np.empty((len(times), panel.n_targets, len(levels)))
         done = 0
         for start in range(0, len(windows), PREDICT_WINDOWS):
             chosen = np.arange(start, min(start + PREDICT_WINDOWS, len(windows)))
@@ -369,8 +400,7 @@ class BaseForecaster(Forecaster, BaseEstimator):
             wide = fitted.widths.apply(
                 values[..., :-1], values[..., -1], age.double().cpu().numpy()
             )
-            rows = order[done : done + len(wide)]
-            out[rows] = wide * fitted.scaling.std[:, None] + fitted.scaling.mean[:, None]
+            out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
         return out
 
@@ -401,17 +431,3 @@ def _at_ranks(quantiles: Float64, ranks: Float64) -> Float64:
         for c in range(quantiles.shape[1]):
             out[:, i, c] = np.interp(ranks[:, i, c], LEVELS, quantiles[i, c])
     return out
-
-
-def _joined(a: Panel, b: Panel) -> Panel:
-    """Both panels in one."""
-    if len(b) == 0:
-        return a
-    return replace(
-        a,
-        ids=(*a.ids, *b.ids),
-        offsets=np.concatenate([a.offsets, a.offsets[-1] + b.offsets[1:]]),
-        origins=np.concatenate([a.origins, b.origins]),
-        times=np.concatenate([a.times, b.times]),
-        values=np.concatenate([a.values, b.values]),
-    )

@@ -7,7 +7,7 @@ from typing import Any
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
-from odeseries.fitting import FEWEST_SERIES
+from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.network import FlowNetwork, Sizes
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
@@ -58,6 +58,11 @@ class LatentODEForecaster(BaseForecaster):
     validation_fraction : float, default=0.2
         Share held out at the end of the series, or of the series of a large panel, to choose the
         length of the training; 0 trains a fixed number of steps.
+    targets : label or list of labels, optional
+        Columns to be forecast; the other ones are seen, but not known ahead and never forecast.
+    target_transformer : scikit-learn transformer, optional
+        Monotone and invertible, such as ``FunctionTransformer(np.log1p, np.expm1)``; fitted on
+        the observed values of each target, inverted on quantiles and samples.
     duplicates : {"error", "mean", "last"}, default="error"
         What becomes of conflicting values at one time.
     time_col, id_col : hashable, optional
@@ -117,6 +122,8 @@ class LatentODEForecaster(BaseForecaster):
         weight_decay: float = 1.0,
         patience: int = 10,
         validation_fraction: float = 0.2,
+        targets: Any = None,
+        target_transformer: Any = None,
         duplicates: str = "error",
         time_col: Hashable = None,
         id_col: Hashable = None,
@@ -143,6 +150,8 @@ class LatentODEForecaster(BaseForecaster):
         self.weight_decay = weight_decay
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.targets = targets
+        self.target_transformer = target_transformer
         self.duplicates = duplicates
         self.time_col = time_col
         self.id_col = id_col
@@ -150,7 +159,7 @@ class LatentODEForecaster(BaseForecaster):
         self.random_state = random_state
         self.verbose = verbose
 
-    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> FlowNetwork:
+    def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network."""
         if self.objective not in ("forecast", "elbo"):
             raise ValueError(f"objective={self.objective!r}: give 'forecast' or 'elbo'.")
@@ -160,9 +169,9 @@ class LatentODEForecaster(BaseForecaster):
                 "give head='gaussian' or head='student'."
             )
         return self._network(
-            make_sizes(n_channels, periods, self.n_lags, self.hidden),
-            periods,
-            local=n_series < FEWEST_SERIES,
+            make_sizes(spec, self.n_lags, self.hidden),
+            spec.periods,
+            local=spec.n_series < FEWEST_SERIES,
         )
 
     def _network(self, sizes: Sizes, periods: tuple[float, ...], *, local: bool) -> FlowNetwork:

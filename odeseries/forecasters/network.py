@@ -32,6 +32,7 @@ class Sizes:
     """Dimensions of a network."""
 
     n_channels: int
+    n_inputs: int
     n_lags: int
     n_seasonal: int
     n_row_phases: int
@@ -40,8 +41,8 @@ class Sizes:
 
     @property
     def n_row_features(self) -> int:
-        """Features of a row: values, masks, two kinds of time, phases, direction."""
-        return 2 * self.n_channels + 3 + self.n_row_phases
+        """Features of a row: values, masks, two kinds of time, phases, inputs, direction."""
+        return 2 * self.n_channels + 3 + self.n_row_phases + self.n_inputs
 
     @property
     def n_local(self) -> int:
@@ -99,13 +100,15 @@ class FlowNetwork(Model):
         factor = 2 if variational else 1
         if not tied:
             self.initial = nn.Linear(encoder.hidden + n_static, factor * dynamics.dim)
-        self.shared = nn.Linear(dynamics.dim + 4 + sizes.n_query_phases, hidden)
+        n_shared = dynamics.dim + 4 + sizes.n_query_phases + 2 * sizes.n_inputs
+        self.shared = nn.Linear(n_shared, hidden)
         self.local = nn.Linear(sizes.n_local, hidden, bias=False)
         self.channel = nn.Parameter(0.1 * torch.randn(sizes.n_channels, hidden))
         self.decode = Perceptron((hidden, hidden, head.n_outputs))
         zero_last_layer(self.decode)
         self.skip = nn.Linear(3 * (sizes.n_lags + sizes.n_seasonal + 1), 1, bias=False)
         nn.init.zeros_(self.skip.weight)
+        self.effect = nn.Parameter(torch.zeros(2 * sizes.n_inputs, sizes.n_channels))
 
     def start(self, batches: Sequence[Batch]) -> None:
         """Fit the anchor to windows before the first step."""
@@ -167,10 +170,11 @@ class FlowNetwork(Model):
             code, divergence = _sampled(code, generator)
             extra = self._reconstruction(side, anchored, code, divergence) * side.present
         state = self._flow(code, side.lead)
-        common = self._common(state, side.lead, batch.phases, side.backward)
+        inputs = _inputs(side, batch)
+        common = self._common(state, side.lead, batch.phases, inputs, side.backward)
         local, linear = self._local(side, anchored, statics)
         hidden = common[:, :, None] + self.local(local) + self.channel
-        return hidden, self.skip(linear), extra
+        return hidden, self.skip(linear) + (inputs @ self.effect)[..., None], extra
 
     def _rows(self, side: Side, anchored: Anchored) -> Tensor:
         """Features of the rows, (batch, n_rows, n_row_features)."""
@@ -178,7 +182,8 @@ class FlowNetwork(Model):
         centred = (centred * side.mask).clamp(-CLIP, CLIP)
         times = torch.stack([side.gaps, side.ages], -1)
         direction = torch.full_like(side.gaps, float(side.backward))[..., None]
-        return torch.cat([centred, side.mask, torch.log1p(10 * times), side.phases, direction], -1)
+        known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction]
+        return torch.cat([centred, side.mask, torch.log1p(10 * times), *known], -1)
 
     def _statics(self, side: Side, anchored: Anchored) -> Tensor:
         """Level and scale of every channel, (batch, channels, 2)."""
@@ -196,12 +201,14 @@ class FlowNetwork(Model):
         back = order.argsort(1)[..., None].expand_as(states)
         return states.gather(1, back)
 
-    def _common(self, state: Tensor, lead: Tensor, phases: Tensor, backward: bool) -> Tensor:
+    def _common(
+        self, state: Tensor, lead: Tensor, phases: Tensor, inputs: Tensor, backward: bool
+    ) -> Tensor:
         """What all channels share at a query."""
         far = lead.abs()
         times = [lead, torch.log1p(10 * far), torch.exp(-far / SHORT)]
         flags = [*times, torch.full_like(lead, float(backward))]
-        out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases], -1))
+        out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases, inputs], -1))
         return out
 
     def _local(self, side: Side, anchored: Anchored, statics: Tensor) -> tuple[Tensor, Tensor]:
@@ -232,7 +239,8 @@ class FlowNetwork(Model):
         ages = side.ages.clamp(max=RECONSTRUCTED)
         state = self._flow(code, -ages)
         phases = torch.zeros(*ages.shape, self.sizes.n_query_phases, device=ages.device)
-        common = self._common(state, -ages, phases, side.backward)
+        inputs = torch.zeros(*ages.shape, 2 * self.sizes.n_inputs, device=ages.device)
+        common = self._common(state, -ages, phases, inputs, side.backward)
         raw = self.decode(functional.silu(common[:, :, None] + self.channel))
         centre = anchored.level[:, None].expand_as(side.values)
         scale = anchored.scale[:, None].expand_as(side.values)
@@ -240,6 +248,13 @@ class FlowNetwork(Model):
         each = self.head.loss(raw, centre, scale, side.values)
         count = seen.sum((1, 2)).clamp(min=1)
         return ((each * seen).sum((1, 2)) + divergence) / count
+
+
+def _inputs(side: Side, batch: Batch) -> Tensor:
+    """Known inputs at the queries, and their change since the anchor; (batch, n_queries, 2n)."""
+    last = (side.length - 1)[:, None, None].expand(-1, 1, side.inputs.shape[-1])
+    change = (batch.inputs - side.inputs.gather(1, last)) * side.present[:, None, None]
+    return torch.cat([batch.inputs, change], -1).clamp(-CLIP, CLIP)
 
 
 def _weights(batch: Batch, anchored: Anchored) -> Tensor:

@@ -7,7 +7,7 @@ from typing import Any
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import ODERNNEncoder
-from odeseries.fitting import FEWEST_SERIES
+from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.network import FlowNetwork
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
@@ -80,6 +80,8 @@ validation_fraction, duplicates, time_col, id_col, device, random_state, verbose
         weight_decay: float = 1.0,
         patience: int = 10,
         validation_fraction: float = 0.2,
+        targets: Any = None,
+        target_transformer: Any = None,
         duplicates: str = "error",
         time_col: Hashable = None,
         id_col: Hashable = None,
@@ -103,6 +105,8 @@ validation_fraction, duplicates, time_col, id_col, device, random_state, verbose
         self.weight_decay = weight_decay
         self.patience = patience
         self.validation_fraction = validation_fraction
+        self.targets = targets
+        self.target_transformer = target_transformer
         self.duplicates = duplicates
         self.time_col = time_col
         self.id_col = id_col
@@ -110,17 +114,17 @@ validation_fraction, duplicates, time_col, id_col, device, random_state, verbose
         self.random_state = random_state
         self.verbose = verbose
 
-    def build(self, n_channels: int, periods: tuple[float, ...], n_series: int) -> FlowNetwork:
+    def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network; encoder and flow share their dynamics."""
-        sizes = make_sizes(n_channels, periods, self.n_lags, self.hidden)
-        flow = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, periods)
+        sizes = make_sizes(spec, self.n_lags, self.hidden)
+        flow = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, spec.periods)
         params = bounded(self.solver_params)
         return FlowNetwork(
             sizes,
             ODERNNEncoder(sizes.n_row_features, flow, self.solver, params),
             flow,
             make_head(self.head),
-            Anchor(n_channels, local=n_series < FEWEST_SERIES),
+            Anchor(spec.n_channels, local=spec.n_series < FEWEST_SERIES),
             solver=self.solver,
             solver_params=params,
             tied=True,

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from odeseries import plugins
+from odeseries.fitting import Spec
 from odeseries.forecasters.network import Sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS, Head
@@ -19,14 +20,15 @@ N_HARMONICS = 3
 DEFAULT_STEP = 0.1
 
 
-def make_sizes(n_channels: int, periods: tuple[float, ...], n_lags: int, hidden: int) -> Sizes:
+def make_sizes(spec: Spec, n_lags: int, hidden: int) -> Sizes:
     """Dimensions that follow from the data."""
     return Sizes(
-        n_channels=n_channels,
+        n_channels=spec.n_channels,
+        n_inputs=spec.n_inputs,
         n_lags=n_lags,
-        n_seasonal=N_SEASONS * len(periods),
-        n_row_phases=2 * len(periods),
-        n_query_phases=2 * N_HARMONICS * len(periods),
+        n_seasonal=N_SEASONS * len(spec.periods),
+        n_row_phases=2 * len(spec.periods),
+        n_query_phases=2 * N_HARMONICS * len(spec.periods),
         hidden=hidden,
     )
 

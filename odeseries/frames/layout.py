@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from odeseries.errors import DataError
+from odeseries.frames.foreign import as_pandas
 from odeseries.frames.schema import Form
 from odeseries.panel import Int64
 
@@ -31,19 +34,25 @@ class Table:
     who : Index of length n_rows or None
         Id of each row; None for one series without an id.
     values : DataFrame with n_rows rows
-        Everything else.
+        What was measured.
+    inputs : DataFrame with n_rows rows
+        Covariates that are known ahead; often no column at all.
     as_series : bool
         Whether the values were a Series.
     name : hashable
         Name of that Series.
+    as_array : bool
+        Whether the values were an array beside a frame of times and covariates.
     """
 
     form: Form
     when: pd.Index
     who: pd.Index | None
     values: pd.DataFrame
+    inputs: pd.DataFrame
     as_series: bool
     name: Hashable
+    as_array: bool = False
 
     @property
     def time_label(self) -> str:
@@ -59,8 +68,8 @@ def lay_out(
     Parameters
     ----------
     X : Series, DataFrame or Index
-        The data; with `y`, only their times and ids.
-    y : Series or DataFrame, optional
+        The data; with `y`, their times, ids and covariates.
+    y : Series, DataFrame or array of shape (n_rows,) or (n_rows, n_targets), optional
         The targets, row by row as in `X`.
     time_col, id_col : hashable, optional
         Columns of a long frame.
@@ -72,18 +81,19 @@ def lay_out(
     Raises
     ------
     DataError
-        If the object is not of pandas, has repeated column labels, lacks a named column, or has
+        If the object is not a frame, has repeated column labels, lacks a named column, or has
         an index of more than two levels.
     """
     if isinstance(X, pd.Index):
         X = pd.DataFrame(index=X)
+    X = as_pandas(X)
     _require_pandas(X, "X")
     assert isinstance(X, (pd.Series, pd.DataFrame)), "checked above"
     if time_col is not None or id_col is not None:
         table = _long(X, time_col, id_col)
     else:
         table = _indexed(X)
-    return table if y is None else _with_targets(table, y, X.index)
+    return table if y is None else _with_targets(table, as_pandas(y), X.index)
 
 
 def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable, ...]]:
@@ -132,8 +142,10 @@ def _indexed(X: pd.Series | pd.DataFrame) -> Table:
     values = X.to_frame() if isinstance(X, pd.Series) else X
     _require_unique_columns(values)
     name = X.name if isinstance(X, pd.Series) else None
+    none = values[[]]
     if not isinstance(X.index, pd.MultiIndex):
-        return Table("series" if as_series else "wide", X.index, None, values, as_series, name)
+        form: Form = "series" if as_series else "wide"
+        return Table(form, X.index, None, values, none, as_series, name)
     if X.index.nlevels != 2:
         raise DataError(
             f"The index has {X.index.nlevels} levels, where two are understood: (series id, time). "
@@ -145,7 +157,7 @@ def _indexed(X: pd.Series | pd.DataFrame) -> Table:
             "The first level of the index holds dates and the second does not, where (series id, "
             "time) is understood. Swap them with X.swaplevel()."
         )
-    return Table("multiindex", when, who, values, as_series, name)
+    return Table("multiindex", when, who, values, none, as_series, name)
 
 
 def _long(X: pd.Series | pd.DataFrame, time_col: Hashable, id_col: Hashable) -> Table:
@@ -162,28 +174,39 @@ def _long(X: pd.Series | pd.DataFrame, time_col: Hashable, id_col: Hashable) -> 
             "If it is in the index, use X.reset_index()."
         )
     who = None if id_col is None else pd.Index(X[id_col], tupleize_cols=False)
-    return Table("long", pd.Index(X[time_col]), who, X.drop(columns=used), False, None)
+    values = X.drop(columns=used)
+    return Table("long", pd.Index(X[time_col]), who, values, values[[]], False, None)
 
 
 def _with_targets(table: Table, y: object, index: pd.Index) -> Table:
+    """The table whose values are those of y, and whose inputs are the columns of X."""
+    as_array = isinstance(y, np.ndarray)
+    y = _framed(y, index) if isinstance(y, np.ndarray) else y
     _require_pandas(y, "y")
     assert isinstance(y, (pd.Series, pd.DataFrame)), "checked above"
-    if len(table.values.columns):
-        raise DataError(
-            f"X has the columns {listed(list(table.values.columns))} beside y, but covariates are "
-            "not available in this version; pass the targets alone."
-        )
-    if not y.index.equals(index):
+    if len(y) != len(index) or not y.index.equals(index):
         raise DataError(
             f"y has {len(y)} rows and X has {len(index)}, and their indexes differ: give y the "
             "index of X, row by row."
         )
     values = y.to_frame() if isinstance(y, pd.Series) else y
     _require_unique_columns(values)
-    as_series = isinstance(y, pd.Series) and table.form != "long"
-    form = "series" if as_series and table.form == "wide" else table.form
+    both = [label for label in values.columns if label in table.values.columns]
+    if both:
+        raise DataError(f"Column {both[0]!r} is in X and in y: rename or drop it in one of them.")
+    as_series = isinstance(y, pd.Series) and (table.form != "long" or as_array)
+    form: Form = "series" if as_series and table.form == "wide" else table.form
     name = y.name if isinstance(y, pd.Series) else None
-    return Table(form, table.when, table.who, values, as_series, name)
+    return Table(form, table.when, table.who, values, table.values, as_series, name, as_array)
+
+
+def _framed(y: npt.NDArray[Any], index: pd.Index) -> pd.Series | pd.DataFrame:
+    """Targets in an array, on the index of X."""
+    if y.ndim not in (1, 2) or len(y) != len(index):
+        raise DataError(
+            f"y is an array of shape {y.shape}, but X has {len(index)} rows: give one target a row."
+        )
+    return pd.Series(y, index=index) if y.ndim == 1 else pd.DataFrame(y, index=index)
 
 
 def _require_pandas(X: object, name: str) -> None:

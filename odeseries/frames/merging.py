@@ -21,7 +21,7 @@ Bools = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Rows with at least one observation; ``codes`` numbers their series."""
+    """Rows of measured values or of inputs; ``codes`` numbers their series."""
 
     ids: tuple[Hashable, ...]
     channels: tuple[Hashable, ...]
@@ -40,6 +40,10 @@ class Rows:
             self.when[rows],
             self.values[rows],
         )
+
+    def observed(self) -> Rows:
+        """The rows in which anything was observed."""
+        return self.take(np.flatnonzero(~np.isnan(self.values).all(axis=1)))
 
     def sorted(self) -> Rows:
         """Rows by series and time; equal stamps stay in the order given."""

@@ -14,7 +14,9 @@ from odeseries.panel import Float64
 __all__ = ["interval_output", "point_output", "quantile_output", "sample_output"]
 
 
-def point_output(values: Float64, queries: Queries, schema: Schema) -> pd.Series | pd.DataFrame:
+def point_output(
+    values: Float64, queries: Queries, schema: Schema
+) -> pd.Series | pd.DataFrame | Float64:
     """One value per row and target.
 
     Parameters
@@ -28,13 +30,22 @@ def point_output(values: Float64, queries: Queries, schema: Schema) -> pd.Series
 
     Returns
     -------
-    Series or DataFrame
-        A Series of the fitted name if the model was fitted on a Series. For a long frame, the id
-        and time columns come first, on the index of the frame that was asked.
+    Series, DataFrame or ndarray
+        A Series of the fitted name if the model was fitted on a Series, an array if the targets
+        were one. For a long frame, the id and time columns come first, on the index of the frame
+        that was asked.
     """
+    if schema.as_array:
+        return values[:, 0] if schema.as_series else values
+    return framed_output(values, queries, schema)
+
+
+def framed_output(values: Float64, queries: Queries, schema: Schema) -> pd.Series | pd.DataFrame:
+    """One value per row and target, always of pandas; see `point_output`."""
     if schema.as_series:
         return pd.Series(values[:, 0], index=queries.index, name=schema.name)
-    return _with_keys(values, pd.Index(list(schema.targets)), queries)
+    columns = pd.Index(list(schema.targets), name=schema.columns_name, tupleize_cols=False)
+    return _with_keys(values, columns, queries)
 
 
 def quantile_output(
@@ -114,8 +125,8 @@ def sample_output(paths: Float64, queries: Queries, schema: Schema) -> pd.Series
     sample = pd.Index(np.repeat(np.arange(n_samples), n_rows), name="sample")
     frame = None if queries.frame is None else queries.frame.iloc[row]
     index = pd.MultiIndex.from_arrays([sample, *levels])
-    repeated = Queries(queries.series[row], queries.times[row], index, frame)
-    return point_output(paths.reshape(-1, n_targets), repeated, schema)
+    repeated = Queries(queries.series[row], queries.times[row], queries.inputs[row], index, frame)
+    return framed_output(paths.reshape(-1, n_targets), repeated, schema)
 
 
 def _columns(labels: Sequence[tuple[Hashable, ...]], depth: int) -> pd.MultiIndex:

@@ -10,7 +10,9 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames.asked import as_index, empty_index
-from odeseries.frames.layout import ANONYMOUS, lay_out, number_ids
+from odeseries.frames.covariates import known_inputs
+from odeseries.frames.foreign import as_pandas
+from odeseries.frames.layout import ANONYMOUS, lay_out, listed, number_ids
 from odeseries.frames.schema import Schema, check_stamps
 from odeseries.frames.stamps import Stamps, read_stamps
 from odeseries.panel import Float64, Int64, Panel
@@ -28,6 +30,8 @@ class Queries:
         Position of the series in ``history.ids``.
     times : ndarray of float64, shape (n_rows,)
         Time relative to the origin of that series in the history, in clock units.
+    inputs : ndarray of float64, shape (n_rows, n_inputs)
+        Covariates at those times, all finite.
     index : Index of length n_rows
         Goes on the rows of the answer.
     frame : DataFrame with n_rows rows, or None
@@ -36,18 +40,20 @@ class Queries:
 
     series: Int64
     times: Float64
+    inputs: Float64
     index: pd.Index
     frame: pd.DataFrame | None
 
 
 @dataclass(frozen=True, eq=False)
 class _Asked:
-    """A request before it is matched with the history."""
+    """A request before it is matched with the history; ``given`` holds the covariates."""
 
     when: pd.Index
     who: pd.Index | None
     index: pd.Index
     frame: pd.DataFrame | None
+    given: pd.DataFrame | None
 
 
 def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
@@ -57,10 +63,10 @@ def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
     ----------
     X : Index, Series, DataFrame, stamp or list of stamps
         Of a frame or a Series the index is read, or the time and id columns if the model was
-        fitted on a long frame; values are ignored. On dates, strings are dates in the fitted
-        zone, and a Timedelta is an offset from the last observation of each series in the
-        history. Times without ids mean every series of the history at every time, the id being
-        the outer level of the answer's index.
+        fitted on a long frame, and its covariates; targets are ignored. On dates, strings are
+        dates in the fitted zone, and a Timedelta is an offset from the last observation of each
+        series in the history. Times without ids mean every series of the history at every time,
+        the id being the outer level of the answer's index.
     schema : Schema
         What was fitted.
     history : Panel
@@ -74,9 +80,15 @@ def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
     Raises
     ------
     DataError
-        If a time is missing, or of another kind than the fitted ones, or an id is unknown.
+        If a time is missing, or of another kind than the fitted ones, an id is unknown, or a
+        covariate is not known at a time that is asked for.
+
+    Notes
+    -----
+    A covariate that is not given is taken from the history if it is known there at that very
+    time, or if it is static.
     """
-    asked = _ask(X, schema)
+    asked = _ask(as_pandas(X), schema)
     if len(asked.when) == 0:
         asked = _typed_when_empty(asked, schema)
     stamps = read_stamps(asked.when, "the times asked for")
@@ -87,7 +99,21 @@ def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
         asked, stamps = _resolve(asked, stamps, series, schema, history)
     check_stamps(stamps, schema, "X")
     times = schema.clock.times(stamps, history.origins[series])
-    return Queries(series, times, asked.index, asked.frame)
+    inputs = known_inputs(asked.given, series, times, schema, history)
+    _require_known(inputs, asked.when, schema)
+    return Queries(series, times, inputs, asked.index, asked.frame)
+
+
+def _require_known(inputs: Float64, when: pd.Index, schema: Schema) -> None:
+    absent = np.argwhere(~np.isfinite(inputs))
+    if len(absent):
+        row, column = absent[0]
+        n_rows = len(np.unique(absent[:, 0]))
+        raise DataError(
+            f"The covariate {schema.inputs[column]!r} is not known at {n_rows} of {len(when)} "
+            f"times asked for, the first at position {row} ({when[row]}): give X as a frame "
+            f"with the columns {listed(list(schema.inputs))}, all finite."
+        )
 
 
 def _ask(X: object, schema: Schema) -> _Asked:
@@ -97,16 +123,16 @@ def _ask(X: object, schema: Schema) -> _Asked:
         return _ask_long(X, schema)
     table = lay_out(X)
     index = X if isinstance(X, pd.Index) else X.index
-    return _Asked(table.when, table.who, index, None)
+    return _Asked(table.when, table.who, index, None, table.values)
 
 
 def _ask_long(X: pd.DataFrame, schema: Schema) -> _Asked:
     id_col = schema.id_col if schema.id_col in X.columns else None
     table = lay_out(X, time_col=schema.time_col, id_col=id_col)
     if table.who is None and schema.id_col is not None:
-        return _Asked(table.when, None, table.when, None)
+        return _Asked(table.when, None, table.when, None, table.values)
     columns = [label for label in (id_col, schema.time_col) if label is not None]
-    return _Asked(table.when, table.who, X.index, X[columns].copy())
+    return _Asked(table.when, table.who, X.index, X[columns].copy(), table.values)
 
 
 def _typed_when_empty(asked: _Asked, schema: Schema) -> _Asked:
@@ -132,7 +158,8 @@ def _cross(
     labels = pd.Index(list(ids), name=schema.id_name, tupleize_cols=False)
     who = labels.take(np.repeat(np.arange(len(ids)), len(stamps)))
     index = pd.MultiIndex.from_arrays([who, when])
-    return _Asked(when, who, index, None), stamps.take(rows)
+    given = None if asked.given is None else asked.given.iloc[rows]
+    return _Asked(when, who, index, None, given), stamps.take(rows)
 
 
 def _match(who: pd.Index | None, n_rows: int, history: Panel) -> Int64:
@@ -162,7 +189,7 @@ def _resolve(
     if schema.tz is not None:
         when = when.tz_localize("UTC").tz_convert(schema.tz)
     when = when.rename(schema.time_name if asked.when.name is None else asked.when.name)
-    resolved = _Asked(when, asked.who, asked.index, asked.frame)
+    resolved = replace(asked, when=when)
     if asked.frame is not None:
         dated = asked.frame.copy()
         dated[schema.time_col] = when

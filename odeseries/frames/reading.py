@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
+from odeseries.frames.columns import floats
 from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, number_ids
 from odeseries.frames.merging import RULES, Rows, merge_equal_stamps
 from odeseries.frames.schema import Schema, check_stamps
-from odeseries.frames.stamps import Stamps, is_number, read_stamps
+from odeseries.frames.stamps import Stamps, read_stamps
 from odeseries.panel import Float64, Panel
 
 __all__ = ["read_frame"]
@@ -25,6 +28,7 @@ def read_frame(
     time_col: Hashable = None,
     id_col: Hashable = None,
     duplicates: str = "error",
+    targets: Any = None,
     schema: Schema | None = None,
 ) -> tuple[Panel, Schema]:
     """Read a pandas object into a panel; the object itself is left as it is.
@@ -35,16 +39,18 @@ def read_frame(
         One series (the index holds dates, time differences or numbers), a panel (two-level index
         of series id and time) or a long frame. NaN is "not observed". Rows may be in any order;
         a row without any observation is dropped.
-    y : Series or DataFrame, optional
-        The targets, if `X` holds times and ids only.
+    y : Series, DataFrame or array, optional
+        The targets; the columns of `X` are then covariates that are known ahead.
     time_col, id_col : hashable, optional
         Columns of a long frame. With a `schema` they default to the fitted ones.
     duplicates : {"error", "mean", "last"}
         What to do with different values of one channel at one time of one series. Equal values
         and values of different channels are merged in any case.
+    targets : hashable or sequence of hashable, optional
+        Columns of `X` to be forecast; the others are then seen and never forecast.
     schema : Schema, optional
-        What was learnt in fitting: the targets are then picked by name, other columns are
-        ignored, and the kind of time must be the fitted one.
+        What was learnt in fitting: targets, inputs and covariates are then picked by name, other
+        columns are ignored, and the kind of time must be the fitted one.
 
     Returns
     -------
@@ -68,59 +74,79 @@ def read_frame(
     table = lay_out(X, y, time_col=time_col, id_col=id_col)
     if not len(table.when):
         raise DataError("X has no rows: at least one observation is needed.")
+    if schema is None:
+        table, n_past = _named(table, targets)
+    else:
+        table, n_past = _picked(table, schema), len(schema.past)
     stamps = read_stamps(table.when, table.time_label)
     if schema is not None:
         check_stamps(stamps, schema, "the history")
-        table = _pick_targets(table, schema)
-    rows = _observed_rows(table, stamps)
+    if not len(table.values.columns):
+        raise DataError("X has no column to forecast beside its times and ids.")
+    values, inputs = _rows(table, table.values, stamps), _rows(table, table.inputs, stamps)
+    rows = values.observed()
     if schema is None:
         _require_observed_columns(rows)
-        schema = _learn(table, rows, time_col, id_col)
-    _require_observed_series(rows)
-    return _assemble(rows.sorted(), duplicates, schema.clock), schema
+        _require_observed_columns(inputs)
+        schema = _learn(table, rows, inputs, n_past, time_col, id_col)
+    _require_observed_series(rows, n_past)
+    panel = _assemble(rows.sorted(), duplicates, schema.clock)
+    if not len(inputs.channels):
+        return replace(panel, n_past=n_past), schema
+    known = _assemble(inputs.observed().sorted(), duplicates, schema.clock, panel.origins)
+    return replace(panel, n_past=n_past, inputs=known), schema
 
 
-def _pick_targets(table: Table, schema: Schema) -> Table:
+def _named(table: Table, targets: Any) -> tuple[Table, int]:
+    """Targets first, then what is only seen; the number of the latter."""
+    if targets is None:
+        return table, 0
+    if len(table.inputs.columns) or table.as_series:
+        raise DataError("targets= names columns of X; leave it out if there is a y or a Series.")
+    columns: list[Any] = list(table.values.columns)
+    several = isinstance(targets, (list, tuple)) and targets not in columns
+    names: list[Any] = list(targets) if several else [targets]
+    absent = [label for label in names if label not in columns]
+    if absent or not names or len(set(names)) < len(names):
+        raise DataError(
+            f"targets={targets!r} must name different columns of X, which has {listed(columns)}."
+        )
+    past = [label for label in columns if label not in names]
+    return replace(table, values=table.values[names + past]), len(past)
+
+
+def _picked(table: Table, schema: Schema) -> Table:
+    """Targets, inputs and covariates by their fitted names."""
     values, targets = table.values, list(schema.targets)
     if table.as_series and len(targets) == 1:
         values = values.set_axis(targets, axis=1)
-    absent = [label for label in targets if label not in values.columns]
+    elif table.as_array:
+        values = values.set_axis(targets[: len(values.columns)], axis=1)
+    offered = pd.concat([values, table.inputs], axis=1)
+    _require_columns(offered, targets, "target")
+    _require_columns(offered, list(schema.past), "input")
+    _require_columns(offered, list(schema.inputs), "covariate")
+    chosen = offered[[*targets, *schema.past]]
+    return replace(table, values=chosen, inputs=offered[list(schema.inputs)])
+
+
+def _require_columns(offered: pd.DataFrame, wanted: list[Hashable], what: str) -> None:
+    absent = [label for label in wanted if label not in offered.columns]
     if absent:
         raise DataError(
-            f"The history lacks the target columns {listed(absent)}; it has "
-            f"{listed(list(values.columns))}."
+            f"The history lacks the {what} columns {listed(absent)}; it has "
+            f"{listed(list(offered.columns))}."
         )
-    return Table(table.form, table.when, table.who, values[targets], table.as_series, table.name)
 
 
-def _observed_rows(table: Table, stamps: Stamps) -> Rows:
-    if not len(table.values.columns):
-        raise DataError("X has no column to forecast beside its times and ids.")
+def _rows(table: Table, frame: pd.DataFrame, stamps: Stamps) -> Rows:
+    """Rows of some columns, all finite or NaN."""
     codes, ids = number_ids(table.who, len(table.when))
-    columns = [_floats(table.values[label], label) for label in table.values.columns]
-    values = np.stack(columns, axis=1)
-    rows = Rows(ids, tuple(table.values.columns), codes, stamps, table.when, values)
+    columns = [floats(frame[label], label) for label in frame.columns]
+    values = np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0))
+    rows = Rows(ids, tuple(frame.columns), codes, stamps, table.when, values)
     _refuse_infinite(rows)
-    return rows.take(np.flatnonzero(~np.isnan(values).all(axis=1)))
-
-
-def _floats(column: pd.Series, label: Hashable) -> Float64:
-    if pd.api.types.is_object_dtype(column.dtype):
-        bad = np.array([not (is_number(value) or isinstance(value, bool)) for value in column])
-    else:
-        numeric = pd.api.types.is_any_real_numeric_dtype(column.dtype)
-        bad = np.full(len(column), not (numeric or pd.api.types.is_bool_dtype(column.dtype)))
-    bad &= column.notna().to_numpy()
-    if bad.any():
-        first = int(np.flatnonzero(bad)[0])
-        raise DataError(
-            f"Column {label!r} is not numeric: it holds {column.iloc[first]!r} at position "
-            f"{first}. Convert it with pd.to_numeric, drop it, or name it as time_col or id_col if "
-            "it is the time or the series id."
-        )
-    if pd.api.types.is_object_dtype(column.dtype) or column.isna().all():
-        column = column.astype(object).where(column.notna(), np.nan)
-    return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    return rows
 
 
 def _refuse_infinite(rows: Rows) -> None:
@@ -144,8 +170,9 @@ def _require_observed_columns(rows: Rows) -> None:
         )
 
 
-def _require_observed_series(rows: Rows) -> None:
-    counts = np.bincount(rows.codes, minlength=len(rows.ids))
+def _require_observed_series(rows: Rows, n_past: int) -> None:
+    seen = ~np.isnan(rows.values[:, : len(rows.channels) - n_past]).all(axis=1)
+    counts = np.bincount(rows.codes[seen], minlength=len(rows.ids))
     empty = [rows.ids[i] for i in np.flatnonzero(counts == 0)]
     if empty == [ANONYMOUS]:
         raise DataError("Nothing was observed in the history: every value is NaN.")
@@ -156,14 +183,22 @@ def _require_observed_series(rows: Rows) -> None:
         )
 
 
-def _learn(table: Table, rows: Rows, time_col: Hashable, id_col: Hashable) -> Schema:
+def _learn(
+    table: Table, rows: Rows, inputs: Rows, n_past: int, time_col: Hashable, id_col: Hashable
+) -> Schema:
     stamps = rows.stamps
+    n_targets = len(rows.channels) - n_past
     return Schema(
         clock=Clock(stamps.kind, stamps.ticks.min().item(), stamps.unit),
         form=table.form,
-        targets=rows.channels,
+        targets=rows.channels[:n_targets],
+        past=rows.channels[n_targets:],
+        inputs=inputs.channels,
+        static=_static(inputs),
         as_series=table.as_series,
+        as_array=table.as_array,
         name=table.name,
+        columns_name=None if table.as_series else table.values.columns.name,
         time_col=time_col,
         id_col=id_col,
         time_name=table.when.name,
@@ -172,14 +207,23 @@ def _learn(table: Table, rows: Rows, time_col: Hashable, id_col: Hashable) -> Sc
     )
 
 
-def _assemble(rows: Rows, duplicates: str, clock: Clock) -> Panel:
-    """The panel of sorted rows."""
+def _static(inputs: Rows) -> tuple[bool, ...]:
+    """Whether each covariate is constant within every series."""
+    if not inputs.channels:
+        return ()
+    grouped = pd.DataFrame(inputs.values).groupby(inputs.codes)
+    return tuple((grouped.max() == grouped.min()).all().tolist())
+
+
+def _assemble(rows: Rows, duplicates: str, clock: Clock, origins: Float64 | None = None) -> Panel:
+    """The panel of sorted rows; each series starts at its first row unless origins are given."""
     same = (np.diff(rows.codes) == 0) & (np.diff(rows.stamps.ticks) == 0)
-    starts = np.flatnonzero(np.concatenate([[True], ~same]))
+    starts = np.flatnonzero(np.concatenate([[True], ~same])[: len(rows.codes)])
     values = merge_equal_stamps(rows, starts, duplicates) if same.any() else rows.values
     rows = rows.take(starts)
     counts = np.bincount(rows.codes, minlength=len(rows.ids))
     offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    origins = clock.origins(rows.stamps.take(offsets[:-1]))
+    if origins is None:
+        origins = clock.origins(rows.stamps.take(offsets[:-1]))
     times = clock.times(rows.stamps, origins[rows.codes])
     return Panel(rows.ids, rows.channels, offsets, origins, times, values)

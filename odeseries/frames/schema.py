@@ -28,10 +28,20 @@ class Schema:
         A Series or a frame with one series, a panel with a two-level index, a long frame.
     targets : tuple of hashable
         Labels of the targets; an unnamed Series has the label 0.
+    past : tuple of hashable
+        Labels of the inputs that are seen, but not known ahead.
+    inputs : tuple of hashable
+        Labels of the covariates that are known ahead.
+    static : tuple of bool
+        Whether each covariate was constant within every series.
     as_series : bool
         Whether the targets were a Series, so that forecasts are one too.
+    as_array : bool
+        Whether the targets were an array, so that medians are one too.
     name : hashable
         Name of that Series.
+    columns_name : hashable
+        Name of the columns of a frame of targets.
     time_col, id_col : hashable
         Columns of a long frame; None otherwise.
     time_name, id_name : hashable
@@ -43,8 +53,13 @@ class Schema:
     clock: Clock
     form: Form
     targets: tuple[Hashable, ...]
+    past: tuple[Hashable, ...]
+    inputs: tuple[Hashable, ...]
+    static: tuple[bool, ...]
     as_series: bool
+    as_array: bool
     name: Hashable
+    columns_name: Hashable
     time_col: Hashable
     id_col: Hashable
     time_name: Hashable
