@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.interfaces import Dynamics
-from odeseries.solvers import solve
+from odeseries.solvers.solve import solve
 
 __all__ = ["Encoder", "GRUEncoder", "ODERNNEncoder"]
 

@@ -16,7 +16,7 @@ from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
 from odeseries.model import Model
 from odeseries.nets import Perceptron, zero_last_layer
-from odeseries.solvers import solve
+from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
 __all__ = ["FlowNetwork", "Sizes"]
