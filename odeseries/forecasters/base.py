@@ -5,13 +5,15 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from typing import Any, Self
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from odeseries.copula import Copula
@@ -29,6 +31,7 @@ from odeseries.frames import (
     sample_output,
 )
 from odeseries.interfaces import Forecaster
+from odeseries.likelihoods import HEADS
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
@@ -49,6 +52,29 @@ class BaseForecaster(Forecaster, BaseEstimator):
     A subclass stores its parameters in ``__init__``, this class's among them, and implements
     ``build``.
     """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "solver_params": [dict, None],
+        "dynamics_params": [dict, None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, None, closed="left")],
+        "n_rows": [Interval(Integral, 1, None, closed="left")],
+        "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
+        "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "encoder": [StrOptions({"gru", "ode_rnn"})],
+        "head": [StrOptions(set(HEADS))],
+        "objective": [StrOptions({"forecast", "elbo"})],
+        "duplicates": [StrOptions({"error", "mean", "last"})],
+        "target_transformer": [HasMethods(["fit", "transform", "inverse_transform"]), None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["boolean"],
+    }
 
     horizon: Any
     seasonality: Any
@@ -105,7 +131,10 @@ class BaseForecaster(Forecaster, BaseEstimator):
         ------
         DataError
             If the data can't be used; the message names series, column and position.
+        InvalidParameterError
+            If a parameter is not of its type or out of its range.
         """
+        self._validate_params()
         panel, schema = read_frame(
             X,
             y,
@@ -411,7 +440,10 @@ def _device(name: str) -> torch.device:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name.startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(f"device={name!r}, but no GPU is usable here: use 'auto' or 'cpu'.")
-    return torch.device(name)
+    try:
+        return torch.device(name)
+    except RuntimeError as error:
+        raise ValueError(f"device={name!r} is unknown: use 'auto', 'cpu' or 'cuda'.") from error
 
 
 def _probabilities(given: float | Sequence[float], name: str) -> list[float]:

@@ -161,8 +161,6 @@ class LatentODEForecaster(BaseForecaster):
 
     def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network."""
-        if self.objective not in ("forecast", "elbo"):
-            raise ValueError(f"objective={self.objective!r}: give 'forecast' or 'elbo'.")
         if self.objective == "elbo" and self.head == "quantile":
             raise ValueError(
                 f"objective='elbo' needs a likelihood, which head={self.head!r} has not: "
@@ -191,9 +189,5 @@ class LatentODEForecaster(BaseForecaster):
         """The encoder of that name."""
         if self.encoder == "gru":
             return GRUEncoder(sizes.n_row_features, self.hidden)
-        if self.encoder == "ode_rnn":
-            field = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, ())
-            return ODERNNEncoder(
-                sizes.n_row_features, field, self.solver, bounded(self.solver_params)
-            )
-        raise ValueError(f"encoder={self.encoder!r}: give 'gru' or 'ode_rnn'.")
+        field = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, ())
+        return ODERNNEncoder(sizes.n_row_features, field, self.solver, bounded(self.solver_params))

@@ -191,6 +191,8 @@ def _with_targets(table: Table, y: object, index: pd.Index) -> Table:
         )
     values = y.to_frame() if isinstance(y, pd.Series) else y
     _require_unique_columns(values)
+    if as_array or (isinstance(y, pd.Series) and y.name is None):
+        values = _relabelled(values, table.values.columns)
     both = [label for label in values.columns if label in table.values.columns]
     if both:
         raise DataError(f"Column {both[0]!r} is in X and in y: rename or drop it in one of them.")
@@ -207,6 +209,15 @@ def _framed(y: npt.NDArray[Any], index: pd.Index) -> pd.Series | pd.DataFrame:
             f"y is an array of shape {y.shape}, but X has {len(index)} rows: give one target a row."
         )
     return pd.Series(y, index=index) if y.ndim == 1 else pd.DataFrame(y, index=index)
+
+
+def _relabelled(values: pd.DataFrame, taken: pd.Index) -> pd.DataFrame:
+    """Unnamed targets as y, or y0, y1 and so on, where X has columns of numbers too."""
+    if not any(label in taken for label in values.columns):
+        return values
+    if len(values.columns) == 1:
+        return values.set_axis(["y"], axis=1)
+    return values.set_axis([f"y{k}" for k in range(len(values.columns))], axis=1)
 
 
 def _require_pandas(X: object, name: str) -> None:
