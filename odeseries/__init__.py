@@ -1,6 +1,6 @@
 """Forecasting irregular time series with learned continuous-time dynamics."""
 
-from odeseries import datasets
+from odeseries import datasets, metrics
 from odeseries.errors import (
     ConvergenceWarning,
     DataError,
@@ -12,6 +12,7 @@ from odeseries.forecasters import BaseForecaster, LatentODEForecaster, ODERNNFor
 from odeseries.frames import future_times
 from odeseries.hookspecs import hookimpl
 from odeseries.interfaces import Dynamics, Solution, Solver
+from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 from odeseries.plugins import register
 from odeseries.solvers import solve
 
@@ -23,13 +24,17 @@ __all__ = [
     "LatentODEForecaster",
     "ODERNNForecaster",
     "OdeSeriesError",
+    "PanelSplit",
     "PluginError",
     "Solution",
     "Solver",
     "SolverError",
+    "TimeSplit",
+    "backtest",
     "datasets",
     "future_times",
     "hookimpl",
+    "metrics",
     "register",
     "solve",
 ]

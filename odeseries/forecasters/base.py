@@ -301,15 +301,35 @@ class BaseForecaster(Forecaster, BaseEstimator):
         -------
         float
         """
-        check_is_fitted(self)
-        panel, _ = read_frame(X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_)
-        queries, history, truth = self._scored(panel)
-        values = self._quantiles(queries, history, LEVELS)
+        truth, values = self.scored_quantiles(X, y)
         error = crps_from_quantiles(truth, values)
         plain = crps_from_quantiles(truth, np.broadcast_to(self.climatology_, values.shape))
         seen = np.isfinite(truth).any(0)
         skill = 1 - np.nanmean(error[:, seen], 0) / np.nanmean(plain[:, seen], 0)
         return float(skill.mean())
+
+    def scored_quantiles(
+        self, X: Any, y: Any = None, levels: Float64 = LEVELS
+    ) -> tuple[Float64, Float64]:
+        """Truth and quantiles of the rows that `score` judges, for scorers.
+
+        Parameters
+        ----------
+        X, y
+            As in `fit`.
+        levels : ndarray of shape (n_levels,)
+            Levels of the quantiles.
+
+        Returns
+        -------
+        truth : ndarray of shape (n_rows, n_targets)
+            NaN is "not observed".
+        quantiles : ndarray of shape (n_rows, n_targets, n_levels)
+        """
+        check_is_fitted(self)
+        panel, _ = read_frame(X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_)
+        queries, history, truth = self._scored(panel)
+        return truth, self._quantiles(queries, history, levels)
 
     def _scored(self, panel: Panel) -> tuple[Queries, Panel, Float64]:
         """Queries of the rows to be scored, the history for them, and the truth."""

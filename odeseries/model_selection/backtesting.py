@@ -1,0 +1,124 @@
+"""Forecasts from many cutoffs, against what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import clone
+from sklearn.utils.parallel import Parallel, delayed
+
+from odeseries.model_selection.rows import Rows, read_rows
+from odeseries.model_selection.splitters import Fold, TimeSplit
+
+__all__ = ["backtest"]
+
+
+def backtest(
+    forecaster: Any,
+    X: pd.Series | pd.DataFrame,
+    y: pd.Series | pd.DataFrame | None = None,
+    *,
+    cv: TimeSplit,
+    alpha: Sequence[float] = (0.05, 0.5, 0.95),
+    refit: bool = True,
+    n_jobs: int | None = None,
+) -> pd.DataFrame:
+    """Quantile forecasts from every cutoff, beside the truth.
+
+    Parameters
+    ----------
+    forecaster : BaseForecaster
+        Cloned, and left as it is.
+    X : Series or DataFrame
+        Data in any form that a forecaster is fitted on.
+    y : Series or DataFrame, optional
+        The targets, row by row, if the columns of `X` are covariates.
+    cv : TimeSplit
+        Where the cutoffs are, and how far each forecast goes.
+    alpha : sequence of float
+        Probabilities of the quantiles, in (0, 1).
+    refit : bool
+        Whether to fit at every cutoff. If not, the fit at the first cutoff serves all, and what
+        lies up to a later one is passed as the history.
+    n_jobs : int, optional
+        Cutoffs that are worked on at once, through joblib; -1 for all processors.
+
+    Returns
+    -------
+    DataFrame
+        One row an observed value: ``cutoff``, ``series`` (of a panel), ``time``, ``lead`` (time
+        since the cutoff), ``target``, ``truth``, and a column for each of `alpha`; by cutoff and
+        target, in the order of the rows of `X`.
+
+    Raises
+    ------
+    DataError
+        If the data can't be split or used.
+
+    Examples
+    --------
+    >>> import odeseries as ode
+    >>> from odeseries.metrics import coverage
+    >>> wave = ode.datasets.make_periodic(1, 80).loc[0, "y"]
+    >>> model = ode.LatentODEForecaster(1.0, max_epochs=1, random_state=0)
+    >>> table = ode.backtest(model, wave, cv=ode.TimeSplit(1.0, n_splits=2))
+    >>> list(table.columns)
+    ['cutoff', 'time', 'lead', 'target', 'truth', 0.05, 0.5, 0.95]
+    >>> 0 <= coverage(table["truth"], table[0.05], table[0.95]) <= 1
+    True
+    """
+    folds = cv.folds(X, y)
+    rows = read_rows(X, y, cv.time_col, cv.id_col)
+    fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
+    run = delayed(_forecast)
+    answers = Parallel(n_jobs=n_jobs)(
+        run(forecaster, fitted, X, y, fold, list(alpha)) for fold in folds
+    )
+    parts = [
+        _tidy(answer, rows, fold, list(alpha)) for answer, fold in zip(answers, folds, strict=True)
+    ]
+    return pd.concat(parts, ignore_index=True)
+
+
+def _seen(X: Any, y: Any, fold: Fold) -> tuple[Any, Any]:
+    """Data up to the cutoff."""
+    return X.iloc[fold.train], None if y is None else y.iloc[fold.train]
+
+
+def _forecast(
+    forecaster: Any, fitted: Any, X: Any, y: Any, fold: Fold, alpha: list[float]
+) -> pd.DataFrame:
+    """Quantiles of the rows after the cutoff."""
+    ahead = X.iloc[fold.test]
+    seen, targets = _seen(X, y, fold)
+    if fitted is None:
+        answer = clone(forecaster).fit(seen, targets).predict_quantiles(ahead, alpha=alpha)
+    else:
+        history = seen if y is None else (seen, targets)
+        answer = fitted.predict_quantiles(ahead, history=history, alpha=alpha)
+    assert isinstance(answer, pd.DataFrame), "what every forecaster returns"
+    return answer
+
+
+def _tidy(answer: pd.DataFrame, rows: Rows, fold: Fold, alpha: list[float]) -> pd.DataFrame:
+    """One row an observed value."""
+    when = rows.when[fold.test]
+    keys: dict[str, Any] = {"cutoff": pd.Index([fold.cutoff]).repeat(len(when)), "time": when}
+    if rows.who is not None:
+        keys = {"cutoff": keys["cutoff"], "series": rows.who[fold.test], "time": when}
+    keys["lead"] = when - fold.cutoff
+    columns: list[Any] = answer.columns.tolist()
+    targets = [target for target, level in columns if level == alpha[0]]
+    truth = rows.values.iloc[fold.test]
+    parts = []
+    for target in targets:
+        part = pd.DataFrame(keys)
+        part["target"] = target
+        part["truth"] = truth[target].to_numpy(dtype=np.float64, na_value=np.nan)
+        for level in alpha:
+            part[level] = answer[target, level].to_numpy()
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True).dropna(subset=["truth"], ignore_index=True)

@@ -1,0 +1,111 @@
+"""The rows of a data set: time, series, and whether anything was observed."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from odeseries.errors import DataError
+from odeseries.frames import Clock
+from odeseries.frames.layout import Table, lay_out, number_ids
+from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
+from odeseries.panel import Int64
+
+__all__ = ["Rows", "read_rows"]
+
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows in the caller's order.
+
+    Attributes
+    ----------
+    when : Index of length n_rows
+        Times.
+    who : Index of length n_rows or None
+        Ids; None for one series without an id.
+    codes : ndarray of int64, shape (n_rows,)
+        Number of the series of each row.
+    observed : ndarray of bool, shape (n_rows,)
+        Whether any value was observed.
+    values : DataFrame with n_rows rows
+        What the values are.
+    kind : {"datetime", "timedelta", "number"}
+        What the times are.
+    """
+
+    when: pd.Index
+    who: pd.Index | None
+    codes: Int64
+    observed: Bools
+    values: pd.DataFrame
+    kind: Kind
+
+    def series_with(self, chosen: Bools) -> Bools:
+        """Whether each row is of a series that has an observed row among the chosen ones."""
+        n_series = int(self.codes.max(initial=-1)) + 1
+        return np.bincount(self.codes[chosen & self.observed], minlength=n_series)[self.codes] > 0
+
+    def length(self, value: object, name: str) -> Any:
+        """A length of time, as what can be added to a time."""
+        Clock(self.kind, 0, None).duration(value, name)  # refuses what is none
+        if self.kind == "number":
+            return value
+        length, unit = pd.Timedelta(value), self.when.unit  # type: ignore[arg-type, attr-defined]
+        coarse = length.as_unit(unit)
+        return coarse if coarse == length else length
+
+    def stamps(self, given: Sequence[Any] | pd.Index, name: str) -> pd.Index:
+        """An index of times of the same kind and zone."""
+        try:
+            index = self._index(given)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{name} can't be read as {KIND_NAMES[self.kind]}: {error}.") from error
+        read_stamps(index, name)
+        return index
+
+    def _index(self, given: Sequence[Any] | pd.Index) -> pd.Index:
+        if self.kind == "number":
+            numbers: pd.Index = pd.Index(np.asarray(given))
+            if not pd.api.types.is_any_real_numeric_dtype(numbers.dtype):
+                raise TypeError(f"the first is {given[0]!r}")
+            return numbers
+        if self.kind == "timedelta":
+            return pd.TimedeltaIndex(given if isinstance(given, pd.Index) else list(given))
+        dates = pd.DatetimeIndex(given if isinstance(given, pd.Index) else list(given))
+        zone = self.when.tz  # type: ignore[attr-defined]
+        if dates.tz is not None and zone is None:
+            raise TypeError("they have a time zone, but the data have none")
+        return dates.tz_localize(zone) if dates.tz is None and zone is not None else dates
+
+
+def read_rows(X: object, y: object, time_col: Hashable, id_col: Hashable) -> Rows:
+    """Rows of a Series or DataFrame in any form that a forecaster is fitted on.
+
+    Raises
+    ------
+    DataError
+        If there are no rows, or times or ids are missing or of no kind of time.
+    """
+    table: Table = lay_out(X, time_col=time_col, id_col=id_col)
+    if not len(table.when):
+        raise DataError("X has no rows, so that there is nothing to split.")
+    stamps = read_stamps(table.when, table.time_label)
+    codes, _ = number_ids(table.who, len(stamps))
+    values = table.values if y is None else _targets(y, len(stamps))
+    observed = values.notna().any(axis=1).to_numpy() | (not len(values.columns))
+    return Rows(table.when, table.who, codes, observed, values, stamps.kind)
+
+
+def _targets(y: object, n_rows: int) -> pd.DataFrame:
+    """The targets as a frame."""
+    if not isinstance(y, (pd.Series, pd.DataFrame)) or len(y) != n_rows:
+        raise DataError(f"y must be a pandas Series or DataFrame of {n_rows} rows, as X has.")
+    return y.to_frame() if isinstance(y, pd.Series) else y

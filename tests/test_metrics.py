@@ -1,0 +1,289 @@
+"""Scores against an independent package, closed forms and laws."""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import scoringrules
+from scipy import stats
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import odeseries as ode
+from odeseries import metrics
+from odeseries.metrics import LEVELS
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Seeded."""
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("fair", [False, True])
+def test_crps_of_samples_is_that_of_scoringrules(rng: np.random.Generator, fair: bool) -> None:
+    """The plain and the fair estimate, of any leading shape."""
+    truth, samples = rng.standard_normal((4, 5)), rng.standard_normal((4, 5, 30))
+    ours = metrics.crps_from_samples(truth, samples, fair=fair)
+    theirs = scoringrules.crps_ensemble(truth, samples, estimator="fair" if fair else "nrg")
+    np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_crps_of_quantiles_and_samples_is_the_closed_form(rng: np.random.Generator) -> None:
+    """Of the normal distribution, from 99 quantiles to 1 % and from 20,000 samples to 2 %."""
+    truth = np.linspace(-2, 2, 9)
+    exact = scoringrules.crps_normal(truth, 0.3, 1.5)
+    quantiles = np.broadcast_to(stats.norm(0.3, 1.5).ppf(LEVELS), (9, 99))
+    np.testing.assert_allclose(metrics.crps_from_quantiles(truth, quantiles), exact, rtol=0.015)
+    samples = np.broadcast_to(rng.normal(0.3, 1.5, 20_000), (9, 20_000))
+    np.testing.assert_allclose(metrics.crps_from_samples(truth, samples), exact, rtol=0.02)
+
+
+def test_fair_crps_does_not_depend_on_the_number_of_samples(rng: np.random.Generator) -> None:
+    """In the mean over 20,000 forecasts, two samples score like the distribution itself."""
+    truth, samples = rng.standard_normal(20_000), rng.standard_normal((20_000, 2))
+    exact = 1 / np.sqrt(np.pi)  # the expected score of the standard normal for itself
+    assert metrics.crps_from_samples(truth, samples, fair=True).mean() == pytest.approx(
+        exact, rel=0.03
+    )
+    assert metrics.crps_from_samples(truth, samples).mean() > 1.3 * exact
+
+
+def test_pinball_and_interval_scores_are_those_of_scoringrules(rng: np.random.Generator) -> None:
+    """Truth within the interval, below and above it."""
+    truth, low = 3 * rng.standard_normal(50), rng.standard_normal(50) - 1
+    high = low + rng.random(50)
+    np.testing.assert_allclose(
+        metrics.interval_score(truth, low, high, 0.8),
+        scoringrules.interval_score(truth, low, high, 0.2),
+        rtol=1e-12,
+    )
+    pinball = metrics.pinball_loss(truth, np.stack([low, high], -1), [0.1, 0.9])
+    for k, (level, quantile) in enumerate([(0.1, low), (0.9, high)]):
+        np.testing.assert_allclose(
+            pinball[:, k], scoringrules.quantile_score(truth, quantile, level), rtol=1e-12
+        )
+    np.testing.assert_allclose(
+        metrics.interval_score(truth, low, high, 0.8), 2 / 0.2 * pinball.sum(-1), rtol=1e-9
+    )
+
+
+def test_joint_scores_are_those_of_scoringrules(rng: np.random.Generator) -> None:
+    """Energy and variogram scores, with and without weights."""
+    truth, samples = rng.standard_normal((6, 4)), rng.standard_normal((6, 25, 4))
+    np.testing.assert_allclose(
+        metrics.energy_score(truth, samples),
+        scoringrules.es_ensemble(truth, samples, estimator="nrg"),
+        rtol=1e-10,
+    )
+    weights = rng.random((4, 4))
+    for order, w in [(0.5, None), (2.0, weights)]:
+        theirs = scoringrules.vs_ensemble(
+            truth, samples, None if w is None else np.broadcast_to(w, (6, 4, 4)), p=order
+        )
+        ours = metrics.variogram_score(truth, samples, order=order, weights=w)
+        np.testing.assert_allclose(ours, theirs, rtol=1e-10)
+
+
+def test_the_energy_score_in_one_dimension_is_the_crps(rng: np.random.Generator) -> None:
+    """Their definitions agree."""
+    truth, samples = rng.standard_normal(7), rng.standard_normal((7, 40))
+    np.testing.assert_allclose(
+        metrics.energy_score(truth[:, None], samples[..., None]),
+        metrics.crps_from_samples(truth, samples),
+    )
+
+
+def test_what_was_not_observed_changes_no_score(rng: np.random.Generator) -> None:
+    """Joint scores are those of the observed coordinates; NaN where there is nothing to judge."""
+    truth, samples = rng.standard_normal((3, 4)), rng.standard_normal((3, 20, 4))
+    truth[:, 1] = np.nan
+    rest = [0, 2, 3]
+    for score in (metrics.energy_score, metrics.variogram_score):
+        with_hole, without = score(truth, samples), score(truth[:, rest], samples[..., rest])
+        np.testing.assert_allclose(with_hole, without)
+    nothing = np.full((3, 4), np.nan)
+    assert np.isnan(metrics.energy_score(nothing, samples)).all()
+    nothing[:, 0] = 1.0
+    assert np.isnan(metrics.variogram_score(nothing, samples)).all()
+    alone = metrics.crps_from_samples(truth[0], samples[0].T)
+    assert np.isnan(alone).tolist() == [False, True, False, False]
+    assert np.isnan(metrics.pit_from_samples(truth[0], samples[0].T)).tolist() == [
+        False,
+        True,
+        False,
+        False,
+    ]
+
+
+def test_a_wrong_correlation_costs_variogram_score() -> None:
+    """The marginals are right in both forecasts."""
+    rng = np.random.default_rng(1)
+    factor = np.linalg.cholesky([[1, 0.9], [0.9, 1]])
+    truth = rng.standard_normal((300, 2)) @ factor.T
+    right = rng.standard_normal((300, 100, 2)) @ factor.T
+    wrong = rng.standard_normal((300, 100, 2))
+    scores = [metrics.variogram_score(truth, s).mean() for s in (right, wrong)]
+    assert scores[0] < 0.5 * scores[1]
+
+
+def test_mase_on_a_regular_grid_is_the_textbooks() -> None:
+    """Mean absolute error over the mean absolute seasonal difference; order and NaN don't count."""
+    values = np.random.default_rng(0).standard_normal(40)
+    scale = np.abs(values[4:] - values[:-4]).mean()
+    times = 0.1 * np.arange(40)
+    assert metrics.naive_error(times, values, 0.4) == pytest.approx(scale)
+    dates = pd.date_range("2024-01-01", periods=40, freq="6h", tz="Europe/Berlin")
+    assert metrics.naive_error(dates, values, "1D") == pytest.approx(scale)
+    order = np.random.default_rng(1).permutation(41)
+    shuffled = np.append(times, 1.234)[order], np.append(values, np.nan)[order]
+    assert metrics.naive_error(*shuffled, 0.4) == pytest.approx(scale)
+    error = metrics.mase([1.0, np.nan, 3.0], [1.5, 9.0, 2.0], times, values, 0.4)
+    assert error == pytest.approx(0.75 / scale)
+
+
+def test_mase_does_not_depend_on_the_unit_of_time() -> None:
+    """Irregular days, hours and dates give one number."""
+    rng = np.random.default_rng(0)
+    days, values = np.sort(rng.uniform(0, 100, 60)).round(3), rng.standard_normal(60)
+    dates = pd.Timestamp("2020-01-01") + pd.to_timedelta(days, "D")
+    found = [
+        metrics.naive_error(days, values, 7.0),
+        metrics.naive_error(24 * days, values, 168.0),
+        metrics.naive_error(dates, values, "7D"),
+        metrics.naive_error(pd.to_timedelta(days, "D"), values, pd.Timedelta("7D")),
+    ]
+    assert found == pytest.approx([found[0]] * 4)
+
+
+def test_mase_refuses_what_it_cannot_scale() -> None:
+    """A history that is too short, and one that repeats itself."""
+    with pytest.raises(ValueError, match="No observation is period=5 later"):
+        metrics.naive_error([0.0, 1.0], [1.0, 2.0], 5)
+    with pytest.raises(ValueError, match="repeats itself exactly"):
+        metrics.mase([1.0], [2.0], np.arange(5), np.ones(5), 1)
+
+
+def test_pit_is_the_distribution_at_the_truth() -> None:
+    """From quantiles: at the levels exactly, between them linearly, beyond them half-way."""
+    quantiles, levels = np.array([1.0, 2.0, 4.0]), np.array([0.1, 0.5, 0.8])
+    truth = np.array([1.0, 2.0, 4.0, 3.0, 0.0, 9.0, np.nan])
+    rows = np.broadcast_to(quantiles, (7, 3))
+    np.testing.assert_allclose(
+        metrics.pit_from_quantiles(truth, rows, levels), [0.1, 0.5, 0.8, 0.65, 0.05, 0.9, np.nan]
+    )
+    atom = np.array([[0.0, 0.0, 0.0, 1.0]])
+    tied = metrics.pit_from_quantiles(np.array([0.0]), atom, np.array([0.2, 0.4, 0.6, 0.8]))
+    assert tied.tolist() == pytest.approx([0.4])
+    one = metrics.pit_from_quantiles(np.array([0.0, 2.0]), np.ones((2, 1)), [0.5])
+    assert one.tolist() == [0.25, 0.75]
+
+
+def test_pit_of_the_right_distribution_is_uniform() -> None:
+    """From quantiles and from few samples, of a discrete distribution too."""
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=4000)
+    quantiles = np.broadcast_to(stats.norm.ppf(LEVELS), (4000, 99))
+    ranks = [
+        metrics.pit_from_quantiles(truth, quantiles),
+        metrics.pit_from_samples(truth, rng.normal(size=(4000, 7)), random_state=1),
+        metrics.pit_from_samples(
+            rng.poisson(1.0, 4000), rng.poisson(1.0, (4000, 7)), random_state=1
+        ),
+    ]
+    for rank in ranks:
+        assert stats.kstest(rank, "uniform").pvalue > 0.01
+    wide = metrics.pit_from_samples(truth, 3 * rng.normal(size=(4000, 7)), random_state=1)
+    assert stats.kstest(wide, "uniform").pvalue < 1e-6
+
+
+def test_coverage_and_sharpness_by_lead() -> None:
+    """Shares and widths of each range; what was not observed isn't counted."""
+    lead = pd.to_timedelta([1, 2, 3, 4, 5], "D")
+    truth, low = [0.5, np.nan, 5.0, 0.5, 0.5], np.zeros(5)
+    high = np.array([1.0, 1.0, 2.0, 3.0, 3.0])
+    edges = pd.to_timedelta([0, 2, 3, 5], "D")
+    table = metrics.by_lead(lead, truth, low, high, edges)
+    assert table.index.name == "lead"
+    assert table["coverage"].tolist() == [1.0, 0.0, 1.0]
+    assert table["width"].tolist() == [1.0, 2.0, 3.0]
+    assert table["n"].tolist() == [1, 1, 2]
+    assert metrics.coverage(truth, low, high) == 0.75
+    assert metrics.sharpness(low, high) == 2.0
+    assert np.isnan(metrics.coverage([np.nan], [0], [1]))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: metrics.interval_score(0, 0, 1, 90), "coverage=90 is not a probability"),
+        (lambda: metrics.crps_from_samples([0.0], [[1.0]], fair=True), "at least 2 are needed"),
+        (lambda: metrics.energy_score([0.0, 1.0], [[1.0], [2.0]]), "needs samples of shape"),
+        (lambda: metrics.variogram_score([0.0], [[1.0]], order=0), "order=0 must be positive"),
+    ],
+)
+def test_impossible_requests_are_refused(call: object, message: str) -> None:
+    """The message names the argument."""
+    assert callable(call)
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+class TestScorers:
+    """Scorers judge the rows that ``score`` judges, and bigger is better."""
+
+    def test_the_crps_scorer_and_score_tell_the_same(
+        self, wave: pd.Series, wave_model: ode.LatentODEForecaster
+    ) -> None:
+        """The skill is one minus the ratio of the CRPS to the climatology's."""
+        ahead = wave.iloc[-30:]
+        skill, crps = wave_model.score(ahead), metrics.crps_scorer(wave_model, ahead)
+        climatology = np.broadcast_to(wave_model.climatology_[0], (30, 99))
+        plain = metrics.crps_from_quantiles(ahead.to_numpy(), climatology).mean()
+        assert skill == pytest.approx(1 + crps / plain)
+
+    def test_each_is_its_loss_of_the_public_forecasts(
+        self, wave: pd.Series, wave_model: ode.LatentODEForecaster
+    ) -> None:
+        """Median, quantile and interval, from ``predict`` and its kin."""
+        ahead = wave.iloc[-30:]
+        quantiles = wave_model.predict_quantiles(ahead, alpha=[0.1, 0.5, 0.9]).to_numpy()
+        truth = ahead.to_numpy()
+        expected = {
+            metrics.mae_scorer: np.abs(truth - quantiles[:, 1]),
+            metrics.pinball_scorer(0.9): metrics.pinball_loss(truth, quantiles[:, 2:], [0.9]),
+            metrics.interval_scorer(0.8): metrics.interval_score(
+                truth, quantiles[:, 0], quantiles[:, 2], 0.8
+            ),
+        }
+        for scorer, loss in expected.items():
+            assert scorer(wave_model, ahead) == pytest.approx(-loss.mean(), rel=1e-6)
+            again = pickle.loads(pickle.dumps(scorer))  # noqa: S301 # made in this line
+            assert again(wave_model, ahead) == scorer(wave_model, ahead)
+
+    def test_grid_search_takes_splitter_and_scorer(
+        self, wave: pd.Series, panel: pd.DataFrame, wave_model: ode.LatentODEForecaster
+    ) -> None:
+        """A single series by time, a panel by series; scores are negative losses."""
+        fast = clone(wave_model).set_params(max_epochs=1, patience=1)
+        search = GridSearchCV(
+            fast,
+            {"hidden": [8, 16]},
+            cv=ode.TimeSplit("60D", n_splits=2),
+            scoring=metrics.crps_scorer,
+            refit=False,
+            error_score="raise",
+        ).fit(wave)
+        assert (search.cv_results_["mean_test_score"] < 0).all()
+        scores = cross_val_score(
+            fast.set_params(horizon=2.0),
+            panel,
+            cv=ode.PanelSplit(2, random_state=0),
+            scoring=metrics.mae_scorer,
+            error_score="raise",
+        )
+        assert scores.shape == (2,)
+        assert (scores < 0).all()
