@@ -41,7 +41,8 @@ class TimeSplit:
     horizon : str, timedelta or number
         How far each fold tests: ``"730D"`` for dates, a number for numbers.
     initial : str, timedelta or number, optional
-        Shortest time from the start of the data to a cutoff; three horizons by default.
+        Shortest time from the start of the data to a cutoff; one horizon by default, or three if
+        ``n_splits`` is not given.
     period : str, timedelta or number, optional
         Time between two cutoffs; the horizon by default.
     n_splits : int, optional
@@ -156,11 +157,9 @@ class TimeSplit:
         if not len(seen):
             raise DataError("Nothing was observed: every value is NaN.")
         period = horizon if self.period is None else rows.length(self.period, "period")
-        initial = (
-            INITIAL_HORIZONS * horizon
-            if self.initial is None
-            else rows.length(self.initial, "initial")
-        )
+        initial = horizon if self.n_splits is not None else INITIAL_HORIZONS * horizon
+        if self.initial is not None:
+            initial = rows.length(self.initial, "initial")
         start, last = seen.min() + initial, seen.max() - horizon
         count = 0
         while (cutoff := last - count * period) >= start:

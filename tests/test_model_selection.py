@@ -1,0 +1,329 @@
+"""Splits keep the future out of the training, and backtests tell what was forecast when."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import odeseries as ode
+from odeseries.errors import DataError
+from odeseries.model_selection import PanelSplit, TimeSplit, backtest
+
+FORMS = ["dates", "zoned", "seconds", "differences", "numbers", "integers"]
+
+
+def times(form: str, days: np.ndarray) -> pd.Index:
+    """Days since 2000 in a kind of time stamp."""
+    if form == "numbers":
+        return pd.Index(days.astype(float), name="time")
+    if form == "integers":
+        return pd.Index(np.round(days).astype(np.int64), name="time")
+    differences = pd.to_timedelta(np.round(days), "D")
+    if form == "differences":
+        return pd.TimedeltaIndex(differences, name="time")
+    dates = pd.DatetimeIndex(pd.Timestamp("2000-01-01") + differences, name="time")
+    if form == "zoned":
+        return dates.tz_localize("UTC").tz_convert("Europe/Berlin")
+    return dates.as_unit("s") if form == "seconds" else dates
+
+
+def lasting(form: str, days: int) -> Any:
+    """A length of time."""
+    return days if form in ("numbers", "integers") else f"{days}D"
+
+
+@pytest.fixture
+def days() -> np.ndarray:
+    """Sixty distinct irregular days of 400, the first and the last among them."""
+    rng = np.random.default_rng(0)
+    inner = rng.choice(np.arange(1, 400), 58, replace=False)
+    return np.sort(np.concatenate([[0, 400], inner])).astype(float)
+
+
+@pytest.fixture
+def frame(days: np.ndarray) -> pd.DataFrame:
+    """Three series on the same days in a long frame, shuffled."""
+    parts = [pd.DataFrame({"who": w, "when": days, "value": days + k}) for k, w in enumerate("abc")]
+    return pd.concat(parts, ignore_index=True).sample(frac=1, random_state=0)
+
+
+def folds_of(cv: TimeSplit, X: Any) -> list[tuple[np.ndarray, np.ndarray]]:
+    """All folds."""
+    return list(cv.split(X))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_every_kind_of_time_is_split_alike(form: str, days: np.ndarray) -> None:
+    """Cutoffs at days 350, 325 and 300: up to them, and fifty days on; edges are exact."""
+    y = pd.Series(0.0, index=times(form, days))
+    cv = TimeSplit(lasting(form, 50), period=lasting(form, 25), n_splits=3)
+    found = folds_of(cv, y)
+    assert cv.get_n_splits(y) == len(found) == 3
+    for cutoff, (train, test) in zip([300, 325, 350], found, strict=True):
+        np.testing.assert_array_equal(train, np.flatnonzero(days <= cutoff))
+        inside = (days > cutoff) & (days <= cutoff + 50)
+        np.testing.assert_array_equal(test, np.flatnonzero(inside))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_cutoffs_are_given_in_the_kind_of_the_data(form: str, days: np.ndarray) -> None:
+    """And come back as they are, earliest first."""
+    y = pd.Series(0.0, index=times(form, days))
+    given = times(form, np.array([200.0, 100.0]))
+    cv = TimeSplit(lasting(form, 50), cutoffs=given)
+    assert cv.get_n_splits() == 2
+    folds = cv.folds(y)
+    assert [fold.cutoff for fold in folds] == [given[1], given[0]]
+    assert days[folds[0].test].min() > 100
+    assert days[folds[0].test].max() <= 150
+
+
+def test_cutoffs_may_be_strings_in_the_zone_of_the_data(days: np.ndarray) -> None:
+    """Midnight in Berlin is an hour before midnight in UTC."""
+    y = pd.Series(0.0, index=times("zoned", days))
+    (fold,) = TimeSplit("50D", cutoffs=["2000-06-01"]).folds(y)
+    assert fold.cutoff == pd.Timestamp("2000-05-31 22:00", tz="UTC")
+
+
+def test_as_many_folds_as_fit(days: np.ndarray) -> None:
+    """From three horizons, or from ``initial``, after the start to a horizon before the end."""
+    y = pd.Series(0.0, index=times("numbers", days))
+    assert [fold.cutoff for fold in TimeSplit(50).folds(y)] == [150, 200, 250, 300, 350]
+    assert [f.cutoff for f in TimeSplit(50, initial=200).folds(y)] == [200, 250, 300, 350]
+    assert [f.cutoff for f in TimeSplit(50, period=100).folds(y)] == [150, 250, 350]
+    with pytest.raises(ValueError, match="pass X, or set n_splits"):
+        TimeSplit(50).get_n_splits()
+
+
+def layouts(frame: pd.DataFrame) -> Iterator[tuple[Any, dict[str, Any]]]:
+    """The same rows as a long frame and as a panel with a two-level index."""
+    yield frame, {"time_col": "when", "id_col": "who"}
+    yield frame.set_index(["who", "when"]), {}
+
+
+def test_panels_have_common_cutoffs_in_any_order_of_rows(frame: pd.DataFrame) -> None:
+    """Positions are those of the caller's rows; training rows of all series lie before."""
+    for X, columns in layouts(frame):
+        for fold in TimeSplit(50, n_splits=2, **columns).folds(X):
+            train, test = frame.iloc[fold.train], frame.iloc[fold.test]
+            assert (train["when"] <= fold.cutoff).all()
+            assert test["when"].between(fold.cutoff, fold.cutoff + 50, inclusive="right").all()
+            assert set(test["who"]) == set(train["who"]) == {"a", "b", "c"}
+            assert len(train) == (frame["when"] <= fold.cutoff).sum()
+
+
+def test_series_without_observations_on_both_sides_are_not_tested(frame: pd.DataFrame) -> None:
+    """One begins after the cutoff, one is not observed before it, and one not after it."""
+    when, who = frame["when"], frame["who"]
+    late = frame[(who != "a") | (when > 340)].reset_index(drop=True)
+    late.loc[(late["who"] == "b") & (late["when"] <= 350), "value"] = np.nan
+    X = pd.concat([late, frame[who == "a"].assign(who="d")], ignore_index=True)
+    X = pd.concat([X, frame[(who == "a") & (when < 340)].assign(who="e")], ignore_index=True)
+    (fold,) = TimeSplit(50, cutoffs=[340], time_col="when", id_col="who").folds(X)
+    assert set(X["who"].iloc[fold.train]) == {"c", "d", "e"}
+    assert set(X["who"].iloc[fold.test]) == {"c", "d"}
+
+
+def test_a_cutoff_before_a_gap_is_passed_over() -> None:
+    """Nothing lies in its horizon; given by hand it is refused."""
+    y = pd.Series(0.0, index=[0.0, 1, 2, 3, 10, 11, 12])
+    cutoffs = [fold.cutoff for fold in TimeSplit(1.0, initial=1.0).folds(y)]
+    assert cutoffs == [1, 2, 9, 10, 11]
+    assert [f.cutoff for f in TimeSplit(1.0, initial=1.0, n_splits=4).folds(y)] == [2, 9, 10, 11]
+    with pytest.raises(DataError, match=r"the cutoff 5\.0 and in the horizon"):
+        TimeSplit(1.0, cutoffs=[5.0]).folds(y)
+
+
+@pytest.mark.parametrize(
+    ("cv", "message"),
+    [
+        (TimeSplit("50D"), "horizon='50D' is not understood"),
+        (TimeSplit(-1.0), "horizon=-1.0 must be positive"),
+        (TimeSplit(50, period=0), "period=0 must be positive"),
+        (TimeSplit(50, initial="1D"), "initial='1D' is not understood"),
+        (TimeSplit(50, n_splits=9), "room for 7 folds of horizon=50, but 9 are wanted"),
+        (TimeSplit(500), "room for 0 folds"),
+        (TimeSplit(50, cutoffs=["2020-01-01"]), "cutoffs can't be read as numbers"),
+        (TimeSplit(50, cutoffs=[1e9]), "No series has something observed"),
+    ],
+)
+def test_what_cannot_be_split_is_said(cv: TimeSplit, message: str, days: np.ndarray) -> None:
+    """The argument is named."""
+    with pytest.raises(DataError, match=message):
+        cv.folds(pd.Series(0.0, index=times("numbers", days)))
+
+
+def test_bad_data_and_contradictions_are_refused(days: np.ndarray) -> None:
+    """Zones, NaN, emptiness, and two ways to place the cutoffs at once."""
+    dated = pd.Series(0.0, index=times("dates", days))
+    with pytest.raises(DataError, match="have a time zone, but the data have none"):
+        TimeSplit("50D", cutoffs=[pd.Timestamp("2000-06-01", tz="UTC")]).folds(dated)
+    with pytest.raises(DataError, match="Nothing was observed"):
+        TimeSplit("50D").folds(dated * np.nan)
+    with pytest.raises(DataError, match="no rows"):
+        TimeSplit("50D").folds(dated.iloc[:0])
+    with pytest.raises(ValueError, match="not both"):
+        TimeSplit("50D", n_splits=2, cutoffs=["2000-06-01"]).folds(dated)
+
+
+def test_nanoseconds_count_over_decades() -> None:
+    """A stamp on the cutoff is trained on, one a nanosecond later is tested."""
+    index = pd.DatetimeIndex(
+        ["1970-01-01", "2020-01-01", "2020-01-01 00:00:00.000000001", "2020-01-02"]
+    ).as_unit("ns")
+    ((train, test),) = TimeSplit("1D", n_splits=1).split(pd.Series(0.0, index=index))
+    assert train.tolist() == [0, 1]
+    assert test.tolist() == [2, 3]
+
+
+def test_dates_beyond_the_nanosecond_range_are_split() -> None:
+    """The year 3969."""
+    index = pd.DatetimeIndex(np.arange("3960", "3970", dtype="datetime64[Y]").astype("M8[s]"))
+    ((train, test),) = TimeSplit("730D", n_splits=1).split(pd.Series(0.0, index=index))
+    assert (len(train), len(test)) == (8, 2)
+
+
+def test_panel_splits_test_every_series_once(frame: pd.DataFrame) -> None:
+    """Whole series, in any layout, the same for the same seed."""
+    for X, columns in layouts(frame):
+        cv = PanelSplit(3, random_state=0, **columns)
+        folds = list(cv.split(X))
+        assert cv.get_n_splits() == len(folds) == 3
+        tested = [set(frame["who"].iloc[test]) for _, test in folds]
+        assert sorted("".join(sorted(t)) for t in tested) == ["a", "b", "c"]
+        for train, test in folds:
+            assert set(frame["who"].iloc[train]).isdisjoint(frame["who"].iloc[test])
+            assert len(train) + len(test) == len(frame)
+        again = [test for _, test in cv.split(X)]
+        for (_, test), same in zip(folds, again, strict=True):
+            np.testing.assert_array_equal(test, same)
+
+
+def test_panel_splits_differ_by_seed_and_in_size_by_one() -> None:
+    """Twenty series in three folds."""
+    panel = ode.datasets.make_periodic(20, 5)
+    orders = []
+    for seed in (0, 1):
+        tested = [test for _, test in PanelSplit(3, random_state=seed).split(panel)]
+        assert sorted(len(test) // 5 for test in tested) == [6, 7, 7]
+        orders.append(np.concatenate(tested))
+    assert not np.array_equal(*orders)
+
+
+def test_too_few_series_are_refused(wave: pd.Series) -> None:
+    """A single series is for TimeSplit."""
+    with pytest.raises(DataError, match="TimeSplit splits a single series"):
+        list(PanelSplit(2).split(wave))
+
+
+@pytest.fixture
+def fast() -> ode.LatentODEForecaster:
+    """A small forecaster of the wave."""
+    return ode.LatentODEForecaster(
+        "60D",
+        hidden=8,
+        latent_dim=4,
+        n_rows=8,
+        n_lags=2,
+        seasonality=None,
+        max_epochs=1,
+        batch_size=8,
+        random_state=0,
+    )
+
+
+class TestWithForecasters:
+    """In scikit-learn's tools, and in backtests."""
+
+    def test_both_splitters_serve_panels(
+        self, panel: pd.DataFrame, fast: ode.LatentODEForecaster
+    ) -> None:
+        """Finite skills by time and by series, in grid search and cross validation."""
+        fast.set_params(horizon=2.0)
+        panel = panel.loc[:3]
+        search = GridSearchCV(
+            fast, {"n_lags": [1, 2]}, cv=TimeSplit(2.0, n_splits=2), error_score="raise"
+        ).fit(panel)
+        assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+        assert np.isfinite(search.score(panel))
+        scores = cross_val_score(fast, panel, cv=PanelSplit(2, random_state=0), error_score="raise")
+        assert np.isfinite(scores).all()
+
+    def test_long_frames_are_split_and_backtested_like_panels(
+        self, panel: pd.DataFrame, fast: ode.LatentODEForecaster
+    ) -> None:
+        """The same table from either layout."""
+        long = panel.reset_index()
+        columns = {"time_col": "time", "id_col": "series"}
+        fast.set_params(horizon=2.0)
+        table = backtest(fast, panel, cv=TimeSplit(2.0, n_splits=1))
+        other = backtest(
+            clone(fast).set_params(**columns), long, cv=TimeSplit(2.0, n_splits=1, **columns)
+        )
+        pd.testing.assert_frame_equal(table, other)
+
+    def test_the_table_holds_every_observed_value_after_each_cutoff(
+        self, panel: pd.DataFrame, fast: ode.LatentODEForecaster
+    ) -> None:
+        """Once per target, with its truth, its lead and quantiles in order."""
+        cv = TimeSplit(2.0, period=1.0, n_splits=2)
+        table = backtest(fast.set_params(horizon=2.0), panel, cv=cv, alpha=[0.1, 0.9], refit=False)
+        assert list(table.columns) == [
+            "cutoff",
+            "series",
+            "time",
+            "lead",
+            "target",
+            "truth",
+            0.1,
+            0.9,
+        ]
+        for fold in cv.folds(panel):
+            part = table[table["cutoff"] == fold.cutoff]
+            assert len(part) == panel.iloc[fold.test].notna().to_numpy().sum()
+            for target in ("x", "y"):
+                rows = part[part["target"] == target]
+                keys = pd.MultiIndex.from_frame(rows[["series", "time"]])
+                np.testing.assert_array_equal(panel[target].loc[keys], rows["truth"])
+        np.testing.assert_allclose(table["time"] - table["cutoff"], table["lead"])
+        assert table["lead"].between(0, 2, inclusive="right").all()
+        assert (table[0.1] < table[0.9]).all()
+
+    @pytest.mark.parametrize(("refit", "n_jobs"), [(True, None), (False, 2)])
+    def test_the_future_changes_no_forecast(
+        self, wave: pd.Series, fast: ode.LatentODEForecaster, refit: bool, n_jobs: int | None
+    ) -> None:
+        """Values after the last cutoff are replaced; two workers tell the same as one."""
+        cv = TimeSplit("60D", n_splits=2)
+        table = backtest(fast, wave, cv=cv, refit=refit)
+        assert table["lead"].dtype.kind == "m"
+        changed = wave.copy()
+        changed.iloc[cv.folds(wave)[-1].test] += 1000
+        other = backtest(fast, changed, cv=cv, refit=refit, n_jobs=n_jobs)
+        pd.testing.assert_frame_equal(table.drop(columns="truth"), other.drop(columns="truth"))
+        last = table["cutoff"] == table["cutoff"].max()
+        np.testing.assert_allclose(other["truth"] - table["truth"], 1000.0 * last)
+
+    def test_a_fold_is_the_fit_and_the_forecast_by_hand(
+        self, wave: pd.Series, fast: ode.LatentODEForecaster
+    ) -> None:
+        """Refitted at its cutoff, or with the history up to it; the forecaster stays as it is."""
+        first, second = TimeSplit("60D", n_splits=2).folds(wave)
+        cv = TimeSplit("60D", n_splits=2)
+        ahead = wave.iloc[second.test]
+        model = clone(fast).fit(wave.iloc[second.train])
+        by_hand = model.predict(ahead).to_numpy()
+        table = backtest(fast, wave, cv=cv)
+        chosen = table["cutoff"] == second.cutoff
+        np.testing.assert_allclose(table.loc[chosen, 0.5], by_hand, rtol=1e-5)
+        model = clone(fast).fit(wave.iloc[first.train])
+        by_hand = model.predict(ahead, history=wave.iloc[second.train]).to_numpy()
+        table = backtest(fast, wave, cv=cv, refit=False)
+        np.testing.assert_allclose(table.loc[chosen, 0.5], by_hand, rtol=1e-5)
+        assert not hasattr(fast, "schema_")
