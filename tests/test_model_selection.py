@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
-from sklearn.base import clone
+from scipy.stats import norm
+from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import odeseries as ode
 from odeseries.errors import DataError
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 
+MONTH = pd.Timedelta("30D")
 FORMS = ["dates", "zoned", "seconds", "differences", "numbers", "integers"]
 
 
@@ -222,6 +226,23 @@ def test_too_few_series_are_refused(wave: pd.Series) -> None:
         list(PanelSplit(2).split(wave))
 
 
+class Drift(BaseEstimator):
+    """A normal distribution around the last value seen, as wide as the training data."""
+
+    def fit(self, X: pd.Series, y: None = None) -> Drift:
+        """Learn the spread."""
+        self.history_, self.spread_ = X, X.std()
+        return self
+
+    def predict_quantiles(
+        self, X: pd.Series, history: pd.Series | None = None, alpha: Sequence[float] = (0.5,)
+    ) -> pd.DataFrame:
+        """Around the last value of the history."""
+        last = (self.history_ if history is None else history).iloc[-1]
+        columns = {(X.name, a): last + self.spread_ * norm.ppf(a) for a in alpha}
+        return pd.DataFrame(columns, index=X.index)
+
+
 @pytest.fixture
 def fast() -> ode.LatentODEForecaster:
     """A small forecaster of the wave."""
@@ -233,7 +254,6 @@ def fast() -> ode.LatentODEForecaster:
         n_lags=2,
         seasonality=None,
         max_epochs=1,
-        batch_size=8,
         random_state=0,
     )
 
@@ -247,9 +267,8 @@ class TestWithForecasters:
         """Finite skills by time and by series, in grid search and cross validation."""
         fast.set_params(horizon=2.0)
         panel = panel.loc[:3]
-        search = GridSearchCV(
-            fast, {"n_lags": [1, 2]}, cv=TimeSplit(2.0, n_splits=2), error_score="raise"
-        ).fit(panel)
+        by_time = TimeSplit(2.0, n_splits=1)
+        search = GridSearchCV(fast, {"n_lags": [1, 2]}, cv=by_time, error_score="raise").fit(panel)
         assert np.isfinite(search.cv_results_["mean_test_score"]).all()
         assert np.isfinite(search.score(panel))
         scores = cross_val_score(fast, panel, cv=PanelSplit(2, random_state=0), error_score="raise")
@@ -295,35 +314,69 @@ class TestWithForecasters:
         assert table["lead"].between(0, 2, inclusive="right").all()
         assert (table[0.1] < table[0.9]).all()
 
-    @pytest.mark.parametrize(("refit", "n_jobs"), [(True, None), (False, 2)])
+    @pytest.mark.parametrize("refit", [True, False])
+    @pytest.mark.parametrize("n_jobs", [None, 2])
     def test_the_future_changes_no_forecast(
-        self, wave: pd.Series, fast: ode.LatentODEForecaster, refit: bool, n_jobs: int | None
+        self, wave: pd.Series, refit: bool, n_jobs: int | None
     ) -> None:
         """Values after the last cutoff are replaced; two workers tell the same as one."""
-        cv = TimeSplit("60D", n_splits=2)
-        table = backtest(fast, wave, cv=cv, refit=refit)
+        cv = TimeSplit("60D", n_splits=3)
+        table = backtest(Drift(), wave, cv=cv, refit=refit)
         assert table["lead"].dtype.kind == "m"
         changed = wave.copy()
         changed.iloc[cv.folds(wave)[-1].test] += 1000
-        other = backtest(fast, changed, cv=cv, refit=refit, n_jobs=n_jobs)
+        with joblib.parallel_config(backend="threading"):
+            other = backtest(Drift(), changed, cv=cv, refit=refit, n_jobs=n_jobs)
         pd.testing.assert_frame_equal(table.drop(columns="truth"), other.drop(columns="truth"))
         last = table["cutoff"] == table["cutoff"].max()
         np.testing.assert_allclose(other["truth"] - table["truth"], 1000.0 * last)
 
-    def test_a_fold_is_the_fit_and_the_forecast_by_hand(
-        self, wave: pd.Series, fast: ode.LatentODEForecaster
-    ) -> None:
+    def test_a_fold_is_the_fit_and_the_forecast_by_hand(self, wave: pd.Series) -> None:
         """Refitted at its cutoff, or with the history up to it; the forecaster stays as it is."""
-        first, second = TimeSplit("60D", n_splits=2).folds(wave)
-        cv = TimeSplit("60D", n_splits=2)
-        ahead = wave.iloc[second.test]
-        model = clone(fast).fit(wave.iloc[second.train])
-        by_hand = model.predict(ahead).to_numpy()
-        table = backtest(fast, wave, cv=cv)
-        chosen = table["cutoff"] == second.cutoff
-        np.testing.assert_allclose(table.loc[chosen, 0.5], by_hand, rtol=1e-5)
-        model = clone(fast).fit(wave.iloc[first.train])
-        by_hand = model.predict(ahead, history=wave.iloc[second.train]).to_numpy()
-        table = backtest(fast, wave, cv=cv, refit=False)
-        np.testing.assert_allclose(table.loc[chosen, 0.5], by_hand, rtol=1e-5)
-        assert not hasattr(fast, "schema_")
+        cv = TimeSplit("60D", n_splits=3)
+        first, _, last = cv.folds(wave)
+        ahead, seen = wave.iloc[last.test], wave.iloc[last.train]
+        forecaster, levels = Drift(), [0.1, 0.5]
+        answers = {
+            True: Drift().fit(seen).predict_quantiles(ahead, alpha=levels),
+            False: Drift().fit(wave.iloc[first.train]).predict_quantiles(ahead, seen, levels),
+        }
+        assert not np.allclose(*answers.values())
+        for refit, answer in answers.items():
+            table = backtest(forecaster, wave, cv=cv, alpha=levels, refit=refit)
+            chosen = table["cutoff"] == last.cutoff
+            np.testing.assert_array_equal(table.loc[chosen, levels], answer)
+        assert not hasattr(forecaster, "spread_")
+
+    def test_covariates_are_known_ahead_and_targets_follow_y(
+        self, days: np.ndarray, fast: ode.LatentODEForecaster
+    ) -> None:
+        """Splits count observed targets; y may be an array; the covariates of the test are read."""
+        index = times("dates", days)
+        X = pd.DataFrame({"force": np.sin(days)}, index=index)
+        y = pd.Series(np.where(days > 380, np.nan, days), index=index, name="load")
+        cv = TimeSplit("30D", n_splits=2)
+        last = index[days <= 380][-1]
+        assert [fold.cutoff for fold in cv.folds(X, y)] == [last - 2 * MONTH, last - MONTH]
+        named = backtest(fast, X, y, cv=cv, refit=False)
+        assert set(named["target"]) == {"load"}
+        bare = backtest(fast, X, y.to_numpy(), cv=cv, refit=False)
+        pd.testing.assert_frame_equal(named.drop(columns="target"), bare.drop(columns="target"))
+        once = TimeSplit("30D", n_splits=1)
+        assert np.isfinite(cross_val_score(fast, X, y, cv=once, error_score="raise")).all()
+
+    def test_polars_frames_are_split_by_their_rows(
+        self, frame: pd.DataFrame, fast: ode.LatentODEForecaster
+    ) -> None:
+        """The folds and the table of the pandas frame."""
+        columns = {"time_col": "when", "id_col": "who"}
+        cv = TimeSplit(50.0, n_splits=1, **columns)
+        polars = pl.DataFrame({name: frame[name].to_list() for name in frame.columns})
+        for ours, theirs in zip(cv.split(frame), cv.split(polars), strict=True):
+            np.testing.assert_array_equal(ours[1], theirs[1])
+        forecaster = fast.set_params(horizon=50.0, **columns)
+        pd.testing.assert_frame_equal(
+            backtest(forecaster, frame, cv=cv),
+            backtest(forecaster, polars, cv=cv),
+            check_dtype=False,
+        )

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
+from odeseries.frames.foreign import as_pandas
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.model_selection.splitters import Fold, TimeSplit
 
@@ -18,8 +19,8 @@ __all__ = ["backtest"]
 
 def backtest(
     forecaster: Any,
-    X: pd.Series | pd.DataFrame,
-    y: pd.Series | pd.DataFrame | None = None,
+    X: Any,
+    y: Any = None,
     *,
     cv: TimeSplit,
     alpha: Sequence[float] = (0.05, 0.5, 0.95),
@@ -34,7 +35,7 @@ def backtest(
         Cloned, and left as it is.
     X : Series or DataFrame
         Data in any form that a forecaster is fitted on.
-    y : Series or DataFrame, optional
+    y : Series, DataFrame or array, optional
         The targets, row by row, if the columns of `X` are covariates.
     cv : TimeSplit
         Where the cutoffs are, and how far each forecast goes.
@@ -64,12 +65,13 @@ def backtest(
     >>> from odeseries.metrics import coverage
     >>> wave = ode.datasets.make_periodic(1, 80).loc[0, "y"]
     >>> model = ode.LatentODEForecaster(1.0, max_epochs=1, random_state=0)
-    >>> table = ode.backtest(model, wave, cv=ode.TimeSplit(1.0, n_splits=2))
+    >>> table = ode.backtest(model, wave, cv=ode.TimeSplit(1.0, n_splits=2), refit=False)
     >>> list(table.columns)
     ['cutoff', 'time', 'lead', 'target', 'truth', 0.05, 0.5, 0.95]
     >>> 0 <= coverage(table["truth"], table[0.05], table[0.95]) <= 1
     True
     """
+    X, y = as_pandas(X), as_pandas(y)
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
@@ -85,7 +87,9 @@ def backtest(
 
 def _seen(X: Any, y: Any, fold: Fold) -> tuple[Any, Any]:
     """Data up to the cutoff."""
-    return X.iloc[fold.train], None if y is None else y.iloc[fold.train]
+    if isinstance(y, (pd.Series, pd.DataFrame)):
+        return X.iloc[fold.train], y.iloc[fold.train]
+    return X.iloc[fold.train], None if y is None else y[fold.train]
 
 
 def _forecast(

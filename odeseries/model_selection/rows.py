@@ -12,7 +12,7 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames import Clock
-from odeseries.frames.layout import Table, lay_out, number_ids
+from odeseries.frames.layout import lay_out, number_ids
 from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
 from odeseries.panel import Int64
 
@@ -36,7 +36,7 @@ class Rows:
     observed : ndarray of bool, shape (n_rows,)
         Whether any value was observed.
     values : DataFrame with n_rows rows
-        What the values are.
+        The targets, and the past-only inputs if there are any.
     kind : {"datetime", "timedelta", "number"}
         What the times are.
     """
@@ -94,18 +94,10 @@ def read_rows(X: object, y: object, time_col: Hashable, id_col: Hashable) -> Row
     DataError
         If there are no rows, or times or ids are missing or of no kind of time.
     """
-    table: Table = lay_out(X, time_col=time_col, id_col=id_col)
+    table = lay_out(X, y, time_col=time_col, id_col=id_col)
     if not len(table.when):
         raise DataError("X has no rows, so that there is nothing to split.")
     stamps = read_stamps(table.when, table.time_label)
     codes, _ = number_ids(table.who, len(stamps))
-    values = table.values if y is None else _targets(y, len(stamps))
-    observed = values.notna().any(axis=1).to_numpy() | (not len(values.columns))
-    return Rows(table.when, table.who, codes, observed, values, stamps.kind)
-
-
-def _targets(y: object, n_rows: int) -> pd.DataFrame:
-    """The targets as a frame."""
-    if not isinstance(y, (pd.Series, pd.DataFrame)) or len(y) != n_rows:
-        raise DataError(f"y must be a pandas Series or DataFrame of {n_rows} rows, as X has.")
-    return y.to_frame() if isinstance(y, pd.Series) else y
+    observed = table.values.notna().any(axis=1).to_numpy() | (not len(table.values.columns))
+    return Rows(table.when, table.who, codes, observed, table.values, stamps.kind)

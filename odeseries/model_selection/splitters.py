@@ -89,7 +89,7 @@ class TimeSplit:
         ----------
         X : Series or DataFrame
             Data in any form that a forecaster is fitted on.
-        y : Series or DataFrame, optional
+        y : Series, DataFrame or array, optional
             The targets, row by row.
         groups : object
             Ignored; scikit-learn passes it.
@@ -204,7 +204,7 @@ class PanelSplit:
         ----------
         X : DataFrame
             A panel in any form that a forecaster is fitted on.
-        y : DataFrame, optional
+        y : DataFrame or array, optional
             The targets, row by row.
         groups : object
             Ignored; scikit-learn passes it.
