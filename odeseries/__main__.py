@@ -19,7 +19,13 @@ __all__ = ["main"]
 N_TIMES = 100
 N_SHOWN = 12
 HISTORY_SHOWN = 5  # horizons
-DATASET_HORIZONS: dict[str, str] = {"co2": "730D", "glucose": "2h"}
+DATASET_HORIZONS = {
+    "antarctic_co2": "20000",
+    "co2": "730D",
+    "glucose": "2h",
+    "lynx_hare": "3",
+    "sunspots": "15",
+}
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
 OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
@@ -129,8 +135,11 @@ def _bundled(name: str) -> pd.Series | pd.DataFrame:
     if name not in known:
         raise DataError(f"There is no data set '{name}'; there are {', '.join(known)}.")
     loaders: dict[str, Callable[[], pd.Series | pd.DataFrame]] = {
+        "antarctic_co2": datasets.load_antarctic_co2,
         "co2": datasets.load_co2,
         "glucose": datasets.load_glucose,
+        "lynx_hare": datasets.load_lynx_hare,
+        "sunspots": datasets.load_sunspots,
         "variable_stars": datasets.load_variable_stars,
     }
     data = loaders[name]()

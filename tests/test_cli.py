@@ -179,7 +179,7 @@ def test_what_is_no_date_is_named_with_its_line(
     [
         ([], "Give a CSV file or --dataset"),
         (["--dataset", "co2", "{csv}"], "Give a CSV file or --dataset"),
-        (["--dataset", "moon"], "no data set 'moon'; there are co2, glucose, variable_stars"),
+        (["--dataset", "moon"], "no data set 'moon'; there are antarctic_co2, co2, glucose, "),
         (["--dataset", "variable_stars"], "Say how far to forecast: --horizon"),
         (["--dataset", "variable_stars", "--horizon", "3D"], "--horizon must be one, not '3D'"),
         (["--dataset", "co2", "--model", "oracle"], "oracle"),

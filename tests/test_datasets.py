@@ -52,6 +52,34 @@ def test_stars_are_a_panel_and_one_star_is_its_rows() -> None:
     assert star.loc[1914.86456] == 12.098
 
 
+def test_ice_runs_forward_in_time() -> None:
+    """Ages before 1950 became years; first, last and lowest value as published."""
+    co2 = datasets.load_antarctic_co2()
+    assert (co2.name, co2.index.name, len(co2)) == ("co2", "year", 1901)
+    assert co2.index.is_monotonic_increasing
+    assert co2.index.is_unique
+    assert (co2.index[0], co2.iloc[0]) == (-803718.87, 207.29)
+    assert (co2.index[-1], co2.iloc[-1]) == (2001.03, 368.02)
+    assert co2.min() == 173.71
+
+
+def test_sunspots_are_one_a_year() -> None:
+    """The highest cycle was that of 1957; none were seen in 1711."""
+    sunspots = datasets.load_sunspots()
+    assert (sunspots.name, sunspots.index.name) == ("sunspots", "year")
+    np.testing.assert_array_equal(sunspots.index, np.arange(1700, 2009))
+    assert (sunspots[1711], sunspots[1957], sunspots[2008]) == (0, 190.2, 2.9)
+
+
+def test_the_lynx_follows_the_hare() -> None:
+    """First and last counts as published; the predator peaks after its prey."""
+    pelts = datasets.load_lynx_hare()
+    np.testing.assert_array_equal(pelts.index, np.arange(1900, 1921))
+    assert pelts.loc[1900].tolist() == [4.0, 30.0]
+    assert pelts.loc[1920].tolist() == [8.6, 24.7]
+    assert (pelts["hare"].idxmax(), pelts["lynx"].idxmax()) == (1903, 1904)
+
+
 def test_an_unknown_star_is_refused_with_the_names_that_exist() -> None:
     """The message names what was asked and what there is."""
     with pytest.raises(DataError, match=r"no star 'vega'.*asas_217801_V"):
@@ -62,8 +90,11 @@ def test_the_list_tells_the_truth() -> None:
     """Rows and series of every listed set are those that its loader returns."""
     listed = datasets.list_datasets()
     loaded = {
+        "antarctic_co2": datasets.load_antarctic_co2(),
         "co2": datasets.load_co2(),
         "glucose": datasets.load_glucose(),
+        "lynx_hare": datasets.load_lynx_hare(),
+        "sunspots": datasets.load_sunspots(),
         "variable_stars": datasets.load_variable_stars(),
     }
     assert list(listed.index) == list(loaded)

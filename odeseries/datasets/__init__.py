@@ -3,15 +3,21 @@
 from odeseries.datasets.generators import make_damped_spirals, make_periodic
 from odeseries.datasets.loaders import (
     list_datasets,
+    load_antarctic_co2,
     load_co2,
     load_glucose,
+    load_lynx_hare,
+    load_sunspots,
     load_variable_stars,
 )
 
 __all__ = [
     "list_datasets",
+    "load_antarctic_co2",
     "load_co2",
     "load_glucose",
+    "load_lynx_hare",
+    "load_sunspots",
     "load_variable_stars",
     "make_damped_spirals",
     "make_periodic",

@@ -43,6 +43,14 @@ class Card:
 
 
 CARDS = {
+    "antarctic_co2": Card(
+        "data.csv",
+        "0056ecc1d7a025434a19ab03e705f6c3d716f89ea3517459a55ded7330066dab",
+        "CO2 in Antarctic ice over 805,000 years, ppm, irregular",
+        "free, cite the original",
+        1901,
+        1,
+    ),
     "co2": Card(
         "data.csv",
         "ccc9f7594e8cd5ce27b9821c28c487cab933bd1050dae9ca9646faeaae0e642a",
@@ -57,6 +65,22 @@ CARDS = {
         "glucose of one person every five minutes in 2010, mg/dL, with gaps",
         "public domain",
         52278,
+        1,
+    ),
+    "lynx_hare": Card(
+        "data.csv",
+        "04416db7e74cd159ed03fbfde1b388adb14645ad75fa7dd7103651712651c21a",
+        "lynx and hare pelts of Hudson Bay, 1900-1920, thousands a year",
+        "facts",
+        21,
+        1,
+    ),
+    "sunspots": Card(
+        "data.csv",
+        "74b8e3acb9886b68abe9c56f6081257d522e2cb2470f17dbf597b396f4ea1706",
+        "yearly mean sunspot numbers, 1700-2008",
+        "public domain",
+        309,
         1,
     ),
     "variable_stars": Card(

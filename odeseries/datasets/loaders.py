@@ -7,7 +7,17 @@ import pandas as pd
 from odeseries.datasets.files import CARDS, read_table
 from odeseries.errors import DataError
 
-__all__ = ["list_datasets", "load_co2", "load_glucose", "load_variable_stars"]
+__all__ = [
+    "list_datasets",
+    "load_antarctic_co2",
+    "load_co2",
+    "load_glucose",
+    "load_lynx_hare",
+    "load_sunspots",
+    "load_variable_stars",
+]
+
+PRESENT = 1950  # the year that ages "before present" count from
 
 
 def list_datasets() -> pd.DataFrame:
@@ -22,11 +32,37 @@ def list_datasets() -> pd.DataFrame:
     --------
     >>> from odeseries.datasets import list_datasets
     >>> list(list_datasets().index)
-    ['co2', 'glucose', 'variable_stars']
+    ['antarctic_co2', 'co2', 'glucose', 'lynx_hare', 'sunspots', 'variable_stars']
     """
     rows = {n: (c.rows, c.series, c.what, c.licence) for n, c in CARDS.items()}
     columns = ["rows", "series", "what", "licence"]
     return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("name")
+
+
+def load_antarctic_co2() -> pd.Series:
+    """Atmospheric CO2 over 805,000 years, from air in Antarctic ice.
+
+    Returns
+    -------
+    Series of shape (1901,)
+        Parts per million by volume at years of the common era, irregular: 275 years apart in the
+        median, .02 at least and 4171 at most.
+
+    References
+    ----------
+    Bereiter, B. et al. (2015). Revision of the EPICA Dome C CO2 record from 800 to 600 kyr before
+    present. Geophysical Research Letters 42, 542.
+
+    Examples
+    --------
+    >>> from odeseries.datasets import load_antarctic_co2
+    >>> co2 = load_antarctic_co2()
+    >>> round(co2.index[0]), float(co2.iloc[0])
+    (-803719, 207.29)
+    """
+    frame = read_table("antarctic_co2")
+    year = pd.Index(PRESENT - frame["age"], name="year").round(2)
+    return frame["co2"].set_axis(year).sort_index()
 
 
 def load_co2() -> pd.Series:
@@ -68,6 +104,51 @@ def load_glucose() -> pd.Series:
     'glucose'
     """
     return _dated(read_table("glucose"))["glucose"]
+
+
+def load_lynx_hare() -> pd.DataFrame:
+    """Pelts of lynx and hare traded at Hudson Bay, 1900 to 1920.
+
+    Returns
+    -------
+    DataFrame of shape (21, 2)
+        Thousands of pelts of ``lynx`` and ``hare`` in each year.
+
+    References
+    ----------
+    Howard, P. (2009). Modeling Basics. Lecture notes, Texas A&M University.
+
+    Hewitt, C. G. (1921). The Conservation of the Wild Life of Canada.
+
+    Examples
+    --------
+    >>> from odeseries.datasets import load_lynx_hare
+    >>> load_lynx_hare().idxmax().to_dict()
+    {'lynx': 1904, 'hare': 1903}
+    """
+    return read_table("lynx_hare").set_index("year")
+
+
+def load_sunspots() -> pd.Series:
+    """Yearly mean sunspot numbers, 1700 to 2008.
+
+    Returns
+    -------
+    Series of shape (309,)
+        Relative sunspot numbers (version 1) at years. They are regular; an irregular series is
+        ``load_sunspots().sample(frac=0.5, random_state=0).sort_index()``.
+
+    References
+    ----------
+    National Geophysical Data Center, yearly sunspot numbers.
+
+    Examples
+    --------
+    >>> from odeseries.datasets import load_sunspots
+    >>> load_sunspots().idxmax()
+    1957
+    """
+    return read_table("sunspots").set_index("year")["sunspots"]
 
 
 def load_variable_stars(star: str | None = None) -> pd.Series | pd.DataFrame:
