@@ -8,28 +8,45 @@ from odeseries.errors import (
     PluginError,
     SolverError,
 )
+from odeseries.fitting import Spec
 from odeseries.forecasters import BaseForecaster, LatentODEForecaster, ODERNNForecaster
 from odeseries.frames import future_times
 from odeseries.hookspecs import hookimpl
-from odeseries.interfaces import Dynamics, Solution, Solver
+from odeseries.interfaces import (
+    Dynamics,
+    Solution,
+    SolveOptions,
+    Solver,
+    SolverStats,
+    VectorField,
+)
+from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 from odeseries.plugins import register
 from odeseries.solvers import solve
+from odeseries.windows import Batch, Side
 
 __all__ = [
     "BaseForecaster",
+    "Batch",
     "ConvergenceWarning",
     "DataError",
     "Dynamics",
     "LatentODEForecaster",
+    "Model",
     "ODERNNForecaster",
     "OdeSeriesError",
     "PanelSplit",
     "PluginError",
+    "Side",
     "Solution",
+    "SolveOptions",
     "Solver",
     "SolverError",
+    "SolverStats",
+    "Spec",
     "TimeSplit",
+    "VectorField",
     "backtest",
     "datasets",
     "future_times",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
+from dataclasses import field
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from odeseries.copula import Copula
 from odeseries.errors import DataError
 from odeseries.fitting import Recipe, Spec, fit
+from odeseries.forecasters.parameters import Declared
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -31,7 +33,6 @@ from odeseries.frames import (
     sample_output,
 )
 from odeseries.interfaces import Forecaster
-from odeseries.likelihoods import HEADS
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
@@ -46,18 +47,82 @@ PREDICT_WINDOWS = 256
 PREDICT_QUERIES = 64
 
 
-class BaseForecaster(Forecaster, BaseEstimator):
+class BaseForecaster(Declared, Forecaster, BaseEstimator):
     """Fitting, forecasting and scoring around a network that a subclass builds.
 
-    A subclass stores its parameters in ``__init__``, this class's among them, and implements
-    ``build``.
+    A subclass implements ``build`` and declares the parameters that it adds, as annotated
+    attributes with defaults (``hidden: int = 64``); ``__init__`` is made from all of them.
+
+    Parameters
+    ----------
+    horizon : str, Timedelta or float, optional
+        How far ahead forecasts are trained; 10 % of the longest series by default.
+    n_rows : int, default=48
+        Rows that are read on each side of a query.
+    n_lags : int, default=8
+        Lagged values per channel.
+    seasonality : "auto", None or list of periods, default="auto"
+        Periods of which the network sees the phase. "auto" keeps those that foretell.
+    max_epochs, batch_size, learning_rate, weight_decay, patience
+        Training; ``patience`` counts epochs without a better held-out loss.
+    validation_fraction : float, default=0.2
+        Share held out at the end of the series, or of the series of a large panel, to choose the
+        length of the training; 0 trains a fixed number of steps.
+    targets : label or list of labels, optional
+        Columns to be forecast; the other ones are seen, but not known ahead and never forecast.
+    target_transformer : scikit-learn transformer, optional
+        Monotone and invertible, such as ``FunctionTransformer(np.log1p, np.expm1)``; fitted on
+        the observed values of each target, inverted on quantiles and samples.
+    duplicates : {"error", "mean", "last"}, default="error"
+        What becomes of conflicting values at one time.
+    time_col, id_col : hashable, optional
+        Columns of a long frame.
+    device : str, default="auto"
+        "cpu", "cuda" or "auto".
+    random_state : int, RandomState or None
+        Seed; global generators are not touched.
+    verbose : bool, default=False
+        Whether to show progress.
+
+    Attributes
+    ----------
+    history_ : DataFrame
+        One row an epoch: phase, losses, seconds.
+    periods_ : list of float
+        Periods in clock units (seconds for dates).
+    horizon_ : float
+        Horizon in clock units.
+    n_steps_ : int
+        Steps that the held-out forecasts asked for.
+
+    Examples
+    --------
+    A forecaster that always answers with the distribution of the standardised values:
+
+    >>> import numpy as np, pandas as pd, torch, odeseries as ode
+    >>> class Climate(ode.Model):
+    ...     def __init__(self, spread):
+    ...         super().__init__()
+    ...         self.log_spread = torch.nn.Parameter(torch.tensor(spread).log())
+    ...     def start(self, batches):
+    ...         pass
+    ...     def loss(self, batch, generator):
+    ...         z = batch.targets / self.log_spread.exp()
+    ...         return ((z**2 / 2 + self.log_spread) * batch.observed).mean((1, 2))
+    ...     def quantiles(self, batch, levels):
+    ...         z = torch.special.ndtri(levels).float() * self.log_spread.exp()
+    ...         return z.expand(*batch.targets.shape, -1), torch.ones_like(batch.targets)
+    >>> class ClimateForecaster(ode.BaseForecaster):
+    ...     spread: float = 1.0
+    ...     def build(self, spec):
+    ...         return Climate(self.spread)
+    >>> y = pd.Series(np.sin(np.arange(50.0)))
+    >>> model = ClimateForecaster(5.0, spread=0.5, max_epochs=1, random_state=0).fit(y)
+    >>> bool(abs(model.predict([51.5]).iloc[0]) < 0.2)
+    True
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
-        "solver_params": [dict, None],
-        "dynamics_params": [dict, None],
-        "latent_dim": [Interval(Integral, 1, None, closed="left")],
-        "hidden": [Interval(Integral, 1, None, closed="left")],
         "n_rows": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -66,9 +131,6 @@ class BaseForecaster(Forecaster, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
-        "encoder": [StrOptions({"gru", "ode_rnn"})],
-        "head": [StrOptions(set(HEADS))],
-        "objective": [StrOptions({"forecast", "elbo"})],
         "duplicates": [StrOptions({"error", "mean", "last"})],
         "target_transformer": [HasMethods(["fit", "transform", "inverse_transform"]), None],
         "device": [str],
@@ -76,24 +138,24 @@ class BaseForecaster(Forecaster, BaseEstimator):
         "verbose": ["boolean"],
     }
 
-    horizon: Any
-    seasonality: Any
-    n_rows: int
-    n_lags: int
-    max_epochs: int
-    batch_size: int
-    learning_rate: float
-    weight_decay: float
-    patience: int
-    validation_fraction: float
-    targets: Any
-    target_transformer: Any
-    duplicates: str
-    time_col: Hashable
-    id_col: Hashable
-    device: str
-    random_state: Any
-    verbose: bool
+    horizon: Any = field(default=None, kw_only=False)
+    n_rows: int = 48
+    n_lags: int = 8
+    seasonality: str | Sequence[Any] | None = "auto"
+    max_epochs: int = 40
+    batch_size: int = 32
+    learning_rate: float = 5e-3
+    weight_decay: float = 1.0
+    patience: int = 10
+    validation_fraction: float = 0.2
+    targets: Any = None
+    target_transformer: Any = None
+    duplicates: str = "error"
+    time_col: Hashable = None
+    id_col: Hashable = None
+    device: str = "auto"
+    random_state: Any = None
+    verbose: bool = False
 
     @abstractmethod
     def build(self, spec: Spec) -> Model:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
@@ -12,6 +14,7 @@ from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.network import FlowNetwork, Sizes
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
+from odeseries.likelihoods import HEADS
 
 __all__ = ["LatentODEForecaster"]
 
@@ -100,64 +103,26 @@ class LatentODEForecaster(BaseForecaster):
     (2,)
     """
 
-    def __init__(
-        self,
-        horizon: Any = None,
-        *,
-        dynamics: str | type[Dynamics] = "linear",
-        dynamics_params: dict[str, Any] | None = None,
-        encoder: str = "gru",
-        head: str = "quantile",
-        objective: str = "forecast",
-        solver: Any = "midpoint",
-        solver_params: dict[str, Any] | None = None,
-        latent_dim: int = 32,
-        hidden: int = 64,
-        n_rows: int = 48,
-        n_lags: int = 8,
-        seasonality: str | Sequence[Any] | None = "auto",
-        max_epochs: int = 40,
-        batch_size: int = 32,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 1.0,
-        patience: int = 10,
-        validation_fraction: float = 0.2,
-        targets: Any = None,
-        target_transformer: Any = None,
-        duplicates: str = "error",
-        time_col: Hashable = None,
-        id_col: Hashable = None,
-        device: str = "auto",
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        self.horizon = horizon
-        self.dynamics = dynamics
-        self.dynamics_params = dynamics_params
-        self.encoder = encoder
-        self.head = head
-        self.objective = objective
-        self.solver = solver
-        self.solver_params = solver_params
-        self.latent_dim = latent_dim
-        self.hidden = hidden
-        self.n_rows = n_rows
-        self.n_lags = n_lags
-        self.seasonality = seasonality
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.targets = targets
-        self.target_transformer = target_transformer
-        self.duplicates = duplicates
-        self.time_col = time_col
-        self.id_col = id_col
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseForecaster._parameter_constraints,
+        "dynamics_params": [dict, None],
+        "encoder": [StrOptions({"gru", "ode_rnn"})],
+        "head": [StrOptions(set(HEADS))],
+        "objective": [StrOptions({"forecast", "elbo"})],
+        "solver_params": [dict, None],
+        "latent_dim": [Interval(Integral, 1, None, closed="left")],
+        "hidden": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    dynamics: str | type[Dynamics] = "linear"
+    dynamics_params: dict[str, Any] | None = None
+    encoder: str = "gru"
+    head: str = "quantile"
+    objective: str = "forecast"
+    solver: Any = "midpoint"
+    solver_params: dict[str, Any] | None = None
+    latent_dim: int = 32
+    hidden: int = 64
 
     def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network."""

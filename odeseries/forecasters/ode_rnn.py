@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Any
+from numbers import Integral
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval, StrOptions
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import ODERNNEncoder
@@ -12,6 +14,7 @@ from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.network import FlowNetwork
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
+from odeseries.likelihoods import HEADS
 
 __all__ = ["ODERNNForecaster"]
 
@@ -61,58 +64,20 @@ validation_fraction, duplicates, time_col, id_col, device, random_state, verbose
     (2,)
     """
 
-    def __init__(
-        self,
-        horizon: Any = None,
-        *,
-        dynamics: str | type[Dynamics] = "mlp",
-        dynamics_params: dict[str, Any] | None = None,
-        head: str = "quantile",
-        solver: Any = "midpoint",
-        solver_params: dict[str, Any] | None = None,
-        hidden: int = 32,
-        n_rows: int = 48,
-        n_lags: int = 8,
-        seasonality: str | Sequence[Any] | None = "auto",
-        max_epochs: int = 40,
-        batch_size: int = 32,
-        learning_rate: float = 5e-3,
-        weight_decay: float = 1.0,
-        patience: int = 10,
-        validation_fraction: float = 0.2,
-        targets: Any = None,
-        target_transformer: Any = None,
-        duplicates: str = "error",
-        time_col: Hashable = None,
-        id_col: Hashable = None,
-        device: str = "auto",
-        random_state: Any = None,
-        verbose: bool = False,
-    ) -> None:
-        self.horizon = horizon
-        self.dynamics = dynamics
-        self.dynamics_params = dynamics_params
-        self.head = head
-        self.solver = solver
-        self.solver_params = solver_params
-        self.hidden = hidden
-        self.n_rows = n_rows
-        self.n_lags = n_lags
-        self.seasonality = seasonality
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.weight_decay = weight_decay
-        self.patience = patience
-        self.validation_fraction = validation_fraction
-        self.targets = targets
-        self.target_transformer = target_transformer
-        self.duplicates = duplicates
-        self.time_col = time_col
-        self.id_col = id_col
-        self.device = device
-        self.random_state = random_state
-        self.verbose = verbose
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseForecaster._parameter_constraints,
+        "dynamics_params": [dict, None],
+        "head": [StrOptions(set(HEADS))],
+        "solver_params": [dict, None],
+        "hidden": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    dynamics: str | type[Dynamics] = "mlp"
+    dynamics_params: dict[str, Any] | None = None
+    head: str = "quantile"
+    solver: Any = "midpoint"
+    solver_params: dict[str, Any] | None = None
+    hidden: int = 32
 
     def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network; encoder and flow share their dynamics."""
