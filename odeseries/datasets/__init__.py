@@ -10,6 +10,13 @@ from odeseries.datasets.loaders import (
     load_sunspots,
     load_variable_stars,
 )
+from odeseries.datasets.processes import make_double_ou
+from odeseries.datasets.systems import (
+    make_lotka_volterra,
+    make_pendulum,
+    make_spring,
+    make_two_body,
+)
 
 __all__ = [
     "list_datasets",
@@ -20,5 +27,10 @@ __all__ = [
     "load_sunspots",
     "load_variable_stars",
     "make_damped_spirals",
+    "make_double_ou",
+    "make_lotka_volterra",
+    "make_pendulum",
     "make_periodic",
+    "make_spring",
+    "make_two_body",
 ]

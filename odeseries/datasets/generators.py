@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
+from odeseries.datasets.observing import observed
 from odeseries.panel import Float64
 
 __all__ = ["make_damped_spirals", "make_periodic"]
@@ -54,7 +53,7 @@ def make_damped_spirals(
         path = start * np.exp((-0.2 + 1.5j) * times)
         return np.column_stack([path.real, path.imag])
 
-    return _observed(spiral, ["x", "y"], n_series, n_obs, noise, duration, rng)
+    return observed(spiral, ["x", "y"], n_series, n_obs, noise, duration, rng)
 
 
 def make_periodic(
@@ -91,23 +90,4 @@ def make_periodic(
         period, phase = rng.uniform(1.5, 3.0), 2 * np.pi * rng.random()
         return np.sin(2 * np.pi * times / period + phase)[:, None]
 
-    return _observed(wave, ["y"], n_series, n_obs, noise, duration, rng)
-
-
-def _observed(
-    truth: Callable[[Float64], Float64],
-    columns: list[str],
-    n_series: int,
-    n_obs: int,
-    noise: float,
-    duration: float,
-    rng: np.random.Generator,
-) -> pd.DataFrame:
-    """Noisy observations of every series at its own random times."""
-    parts = {}
-    for i in range(n_series):
-        times = np.sort(rng.uniform(0, duration, n_obs))
-        clean = truth(times)
-        noisy = clean + noise * rng.standard_normal(clean.shape)
-        parts[i] = pd.DataFrame(noisy, index=times, columns=columns)
-    return pd.concat(parts, names=["series", "time"])
+    return observed(wave, ["y"], n_series, n_obs, noise, duration, rng)
