@@ -22,6 +22,7 @@ from odeseries.interfaces import (
 )
 from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
+from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
 from odeseries.solvers import solve
 from odeseries.windows import Batch, Side
@@ -52,6 +53,8 @@ __all__ = [
     "future_times",
     "hookimpl",
     "metrics",
+    "plot_forecast",
+    "plot_history",
     "register",
     "solve",
 ]

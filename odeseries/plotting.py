@@ -1,18 +1,20 @@
-"""Pictures of forecasts; matplotlib is optional."""
+"""Pictures of forecasts and of trainings; matplotlib is optional."""
 
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_forecast", "pyplot"]
+__all__ = ["plot_forecast", "plot_history", "pyplot"]
 
-SEEN, AHEAD = "#3d4a57", "#0b7285"
+SEEN, AHEAD, HELD_OUT = "#3d4a57", "#0b7285", "#c2410c"
 
 
 def plot_forecast(
@@ -20,11 +22,12 @@ def plot_forecast(
     median: pd.Series,
     intervals: pd.DataFrame,
     *,
+    paths: pd.Series | pd.DataFrame | None = None,
     target: Hashable = None,
     last: int | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw the history, the median and the intervals of one series.
+    """Draw the history, the median, the intervals and sample paths of one series.
 
     Parameters
     ----------
@@ -34,11 +37,13 @@ def plot_forecast(
         From ``predict``.
     intervals : DataFrame
         From ``predict_interval``, columns (target, coverage, "lower" or "upper").
+    paths : Series or DataFrame, optional
+        From ``sample``; ten or twenty paths can be told apart.
     target : hashable, optional
-        Target in ``intervals``; the first by default.
+        Target in ``intervals`` and ``paths``; the first by default.
     last : int, optional
         Show only the last observations.
-    ax : matplotlib Axes, optional
+    ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
     Returns
@@ -50,14 +55,84 @@ def plot_forecast(
     ImportError
         If matplotlib is not installed.
     """
-    if ax is None:
-        ax = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
+    ax = _axes() if ax is None else ax
     label = intervals.columns[0][0] if target is None else target
     seen = history.dropna().sort_index()
     seen = seen if last is None else seen.iloc[-last:]
-    bands = intervals[label].sort_index()
     centre = median.sort_index()
-    coverages = sorted({c for c, _ in bands.columns}, reverse=True)
+    _draw_bands(ax, pd.DataFrame(intervals[label]).sort_index())
+    if paths is not None:
+        _draw_paths(ax, paths if isinstance(paths, pd.Series) else paths[label])
+    ax.plot(seen.index, seen, ".", color=SEEN, markersize=3, label="observed")
+    ax.plot(centre.index, centre, color=AHEAD, linewidth=1.6, label="median forecast")
+    if len(seen) and len(centre) and centre.index[0] >= seen.index[-1]:
+        ax.axvline(seen.index[-1], color=SEEN, linewidth=0.8, linestyle=":")
+    ax.set_xlabel("time" if history.index.name is None else str(history.index.name))
+    ax.set_ylabel("value" if history.name is None else str(history.name))
+    return _finished(ax)
+
+
+def plot_history(estimator: Any, ax: Axes | None = None) -> Axes:
+    """Draw the loss and the held-out loss of a fit, epoch after epoch, phase after phase.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With a ``history_``.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    """
+    check_is_fitted(estimator, "history_")
+    records = estimator.history_.reset_index(drop=True)
+    ax = _axes() if ax is None else ax
+    epochs = np.arange(1, len(records) + 1)
+    changes = np.flatnonzero(records["phase"].ne(records["phase"].shift()))
+    for start, stop in zip(changes, [*changes[1:], len(records)], strict=True):
+        label = "loss" if start == 0 else None
+        marker = "." if stop == start + 1 else None
+        part = slice(start, stop)
+        ax.plot(epochs[part], records["loss"][part], color=AHEAD, marker=marker, label=label)
+        _name_phase(ax, int(start), str(records["phase"][start]))
+    held_out = records["held_out_loss"].to_numpy(dtype=np.float64)
+    if np.isfinite(held_out).any():
+        best = int(np.nanargmin(held_out))
+        ax.plot(epochs, held_out, color=HELD_OUT, label="held-out loss")
+        ax.plot(epochs[best], held_out[best], "o", color=HELD_OUT, label="best held-out loss")
+    ax.set_xlabel("epoch")
+    ax.set_ylabel("loss")
+    ax.locator_params(axis="x", integer=True)
+    return _finished(ax, "best")
+
+
+def pyplot() -> Any:
+    """Matplotlib's pyplot, or an error that names the extra."""
+    try:
+        import matplotlib.pyplot as plt
+    except ImportError as error:
+        raise ImportError("Plots need matplotlib: pip install 'odeseries[plot]'.") from error
+    return plt
+
+
+def _axes() -> Axes:
+    """Axes of a new figure."""
+    ax: Axes = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
+    return ax
+
+
+def _draw_bands(ax: Axes, bands: pd.DataFrame) -> None:
+    """Intervals, the widest below."""
+    coverages = bands.columns.unique(0).sort_values(ascending=False)
     for i, coverage in enumerate(coverages):
         ax.fill_between(
             bands.index,
@@ -68,21 +143,34 @@ def plot_forecast(
             linewidth=0,
             label=f"{100 * coverage:g}% interval",
         )
-    ax.plot(seen.index, seen, ".", color=SEEN, markersize=3, label="observed")
-    ax.plot(centre.index, centre, color=AHEAD, linewidth=1.6, label="median forecast")
-    if len(seen) and len(centre) and centre.index[0] >= seen.index[-1]:
-        ax.axvline(seen.index[-1], color=SEEN, linewidth=0.8, linestyle=":")
-    ax.set_xlabel("time" if history.index.name is None else str(history.index.name))
-    ax.set_ylabel("value" if history.name is None else str(history.name))
+
+
+def _draw_paths(ax: Axes, paths: pd.Series) -> None:
+    """Thin lines, one a sample."""
+    label: str | None = "sample paths"
+    for _, path in paths.groupby(level=0):
+        line = path.droplevel(0).sort_index()
+        ax.plot(line.index, line, color=SEEN, linewidth=0.6, alpha=0.4, label=label)
+        label = None
+
+
+def _name_phase(ax: Axes, start: int, phase: str) -> None:
+    """A phase's name at its top, and a line before it."""
+    if start:
+        ax.axvline(start + 0.5, color=SEEN, linewidth=0.8, linestyle=":")
+    ax.annotate(
+        phase,
+        (start + 0.5, 1.0),
+        xycoords=("data", "axes fraction"),
+        xytext=(4, 3),
+        textcoords="offset points",
+        color=SEEN,
+        fontsize="small",
+    )
+
+
+def _finished(ax: Axes, legend: Literal["best", "upper left"] = "upper left") -> Axes:
+    """With a legend and without a box."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc="upper left", framealpha=0.85, edgecolor="none")
+    ax.legend(loc=legend, framealpha=0.85, edgecolor="none")
     return ax
-
-
-def pyplot() -> Any:
-    """Matplotlib's pyplot, or an error that names the extra."""
-    try:
-        import matplotlib.pyplot as plt
-    except ImportError as error:
-        raise ImportError("Plots need matplotlib: pip install 'odeseries[plot]'.") from error
-    return plt

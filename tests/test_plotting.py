@@ -12,8 +12,11 @@ import pandas as pd
 import pytest
 from matplotlib.axes import Axes
 from matplotlib.dates import date2num
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
-from odeseries.plotting import plot_forecast
+import odeseries as ode
+from odeseries.plotting import plot_forecast, plot_history
 
 mpl.use("agg")
 
@@ -97,6 +100,80 @@ def test_rows_may_come_in_any_order_and_with_numbers_for_times() -> None:
     pd.testing.assert_series_equal(history, before)
 
 
+def test_sample_paths_are_thin_lines_one_a_sample(history: pd.Series) -> None:
+    """Of the chosen target, from left to right, with one entry in the legend."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=3))
+    when = median.index[[2, 0, 1]]
+    index = pd.MultiIndex.from_product([[0, 1], when], names=["sample", "day"])
+    paths = pd.DataFrame({"flow": [3.0, 1, 2, 6, 4, 5], "heat": 9.0}, index=index)
+    ax = plot_forecast(history, median, intervals, paths=paths)
+    thin = [line for line in ax.lines if line.get_linewidth() < 0.7]
+    assert [np.asarray(line.get_ydata()).tolist() for line in thin] == [[1, 2, 3], [4, 5, 6]]
+    assert all(np.array_equal(line.get_xdata(), median.index) for line in thin)
+    labels = [str(line.get_label()) for line in ax.lines]
+    assert labels.count("sample paths") == 1
+    alone = plot_forecast(history, median, intervals, paths=paths["heat"])
+    assert np.asarray(alone.lines[0].get_ydata()).tolist() == [9, 9, 9]
+
+
+def test_all_that_a_forecaster_answers_can_be_drawn(
+    wave: pd.Series, wave_model: ode.LatentODEForecaster
+) -> None:
+    """Median, intervals and paths of one model in one picture."""
+    times = ode.future_times(wave, "60D", n=7)
+    ax = ode.plot_forecast(
+        wave,
+        wave_model.predict(times),
+        wave_model.predict_interval(times),
+        paths=wave_model.sample(times, n_samples=4),
+    )
+    assert len(ax.lines) == 4 + 3
+    ax.figure.canvas.draw()
+
+
+class Fitted(BaseEstimator):
+    """As a forecaster after a fit of two phases."""
+
+    def __init__(self, phases: list[str], held_out: list[float]) -> None:
+        loss = np.arange(len(phases), 0, -1.0)
+        self.history_ = pd.DataFrame({"phase": phases, "loss": loss, "held_out_loss": held_out})
+
+    def fit(self) -> None:
+        """What makes it an estimator."""
+
+
+def test_losses_are_drawn_epoch_after_epoch() -> None:
+    """Both phases under one label, the best held-out epoch marked, a line between the phases."""
+    fitted = Fitted(["search"] * 3 + ["all"] * 2, [5.0, 3.0, 4.0, np.nan, np.nan])
+    ax = plot_history(fitted)
+    drawn = lines(ax)
+    np.testing.assert_array_equal(drawn["loss"], [[1, 5], [2, 4], [3, 3]])
+    (rest,) = [line for line in ax.lines if np.array_equal(line.get_xdata(), [4, 5])]
+    np.testing.assert_array_equal(rest.get_ydata(), [2, 1])
+    np.testing.assert_array_equal(drawn["held-out loss"][:3], [[1, 5], [2, 3], [3, 4]])
+    np.testing.assert_array_equal(drawn["best held-out loss"], [[2, 3]])
+    (change,) = [line for line in ax.lines if line.get_linestyle() == ":"]
+    assert set(np.asarray(change.get_xdata())) == {3.5}
+    assert [text.get_text() for text in ax.texts] == ["search", "all"]
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("epoch", "loss")
+
+
+def test_without_a_held_out_part_there_is_one_curve() -> None:
+    """One epoch is a point."""
+    ax = plot_history(Fitted(["all"], [np.nan]))
+    assert list(lines(ax)) == ["loss"]
+    assert ax.lines[0].get_marker() == "."
+
+
+def test_a_forecaster_draws_its_own_history(wave_model: ode.LatentODEForecaster) -> None:
+    """On the axes given; before the fit it says so."""
+    figure, ax = plt.subplots()
+    assert wave_model.plot_history(ax) is ax
+    assert plt.get_fignums() == [figure.number]
+    with pytest.raises(NotFittedError):
+        ode.LatentODEForecaster().plot_history()
+
+
 def test_given_axes_are_drawn_on(history: pd.Series) -> None:
     """No figure of its own is opened."""
     figure, ax = plt.subplots()
@@ -111,3 +188,5 @@ def test_without_matplotlib_the_extra_is_named(
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(ImportError, match=r"pip install 'odeseries\[plot\]'"):
         plot_forecast(history, *forecast(history.index))
+    with pytest.raises(ImportError, match=r"pip install 'odeseries\[plot\]'"):
+        plot_history(Fitted(["all"], [1.0]))

@@ -36,6 +36,7 @@ from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
+from odeseries.plotting import plot_history
 from odeseries.sampling import query_windows
 from odeseries.training import one_thread
 from odeseries.windows import ROUND
@@ -221,6 +222,10 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         self.feature_names_in_ = np.array([str(c) for c in features], dtype=object)
         self.n_features_in_ = len(features)
         return self
+
+    def plot_history(self, ax: Any = None) -> Any:
+        """Draw the losses of the fit, with matplotlib; see `odeseries.plotting.plot_history`."""
+        return plot_history(self, ax)
 
     def predict(self, X: Any, history: Any = None) -> pd.Series | pd.DataFrame | Float64:
         """Median at any time: inside, before or after the history.
