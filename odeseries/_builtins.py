@@ -22,9 +22,15 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
 def odeseries_solvers() -> dict[str, type[Solver]]:
     """Solvers of the package, and those of torchdiffeq under its qualifier."""
     from odeseries.solvers.runge_kutta import RK4, Euler, Midpoint
+    from odeseries.solvers.stochastic import EulerMaruyama, Milstein, StochasticHeun
     from odeseries.solvers.torchdiffeq import METHODS
 
     own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
+    own |= {
+        "euler_maruyama": EulerMaruyama,
+        "milstein": Milstein,
+        "stochastic_heun": StochasticHeun,
+    }
     return own | {f"torchdiffeq:{name}": method for name, method in METHODS.items()}
 
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 __all__ = [
     "Dynamics",
     "Forecaster",
+    "Noise",
     "Solution",
     "SolveOptions",
     "Solver",
@@ -44,14 +45,17 @@ class Dynamics(nn.Module, ABC):
         Whether the field ignores ``t``.
     closed_form : bool
         Whether ``flow`` gives the exact solution; solvers then do not step.
-    noise_type : str or None
+    noise_type : {"diagonal", "scalar", "additive", "general"} or None
         Kind of the diffusion of a stochastic dynamics; None for an ordinary one.
+    sde_type : {"ito", "stratonovich"}
+        Calculus in which a stochastic dynamics is meant.
     """
 
     order: ClassVar[int] = 1
     autonomous: ClassVar[bool] = True
     closed_form: ClassVar[bool] = False
     noise_type: ClassVar[str | None] = None
+    sde_type: ClassVar[str] = "ito"
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -88,6 +92,24 @@ class Dynamics(nn.Module, ABC):
         Tensor of shape (..., state_dim)
         """
 
+    def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        r"""Diffusion :math:`g` of a stochastic dynamics :math:`dX = f dt + g dW`.
+
+        Parameters
+        ----------
+        t, state, inputs
+            As for ``forward``.
+
+        Returns
+        -------
+        Tensor
+            Diagonal noise: shape (..., state_dim), where coordinate i is driven by a Brownian
+            motion of its own and depends on no other coordinate. Otherwise (..., state_dim,
+            n_noise): with n_noise 1 if the noise is scalar, independent of the state if it is
+            additive, anything if it is general.
+        """
+        raise NotImplementedError(f"{type(self).__name__} is an ordinary dynamics: no diffusion")
+
     def flow(self, state: Tensor, t0: Tensor, t1: Tensor) -> Tensor:
         """Exact state at ``t1`` of the solution through ``state`` at ``t0``.
 
@@ -116,6 +138,26 @@ class Dynamics(nn.Module, ABC):
 
 
 @dataclass(frozen=True)
+class Noise:
+    """What makes an equation stochastic.
+
+    Attributes
+    ----------
+    diffusion : callable
+        ``diffusion(t, state)``, of the shape that ``Dynamics.diffusion`` states.
+    noise_type, sde_type : str
+        Kind of the diffusion and the calculus, as stated by the dynamics.
+    seeds : Tensor of int64, shape (batch,)
+        Key of every row's Brownian motion: rows of equal keys have equal noise.
+    """
+
+    diffusion: VectorField
+    noise_type: str
+    sde_type: str
+    seeds: Tensor
+
+
+@dataclass(frozen=True)
 class SolveOptions:
     """What every solver is told beside the problem.
 
@@ -129,6 +171,8 @@ class SolveOptions:
         Tolerances of adaptive methods.
     max_steps : int
         Most steps of one row.
+    noise : Noise or None
+        Given to stochastic methods only, whose field is then the drift.
     """
 
     step: float | None = None
@@ -136,6 +180,7 @@ class SolveOptions:
     rtol: float = 1e-3
     atol: float = 1e-4
     max_steps: int = 10_000
+    noise: Noise | None = None
 
 
 @dataclass(frozen=True)
@@ -171,14 +216,18 @@ class Solver(ABC):
 
     Attributes
     ----------
-    order : int
-        Order of convergence.
+    order : float
+        Order of convergence; the strong order of a stochastic method.
     adaptive : bool
         Whether the method chooses its own steps from the tolerances.
+    noise_types, sde_types : frozenset of str
+        Noise and calculus that a stochastic method integrates; empty for an ordinary one.
     """
 
-    order: ClassVar[int]
+    order: ClassVar[float]
     adaptive: ClassVar[bool]
+    noise_types: ClassVar[frozenset[str]] = frozenset()
+    sde_types: ClassVar[frozenset[str]] = frozenset()
 
     OK: ClassVar[int] = 0
     NON_FINITE: ClassVar[int] = 1

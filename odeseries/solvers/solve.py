@@ -12,6 +12,7 @@ from torch import Tensor
 from odeseries import plugins
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
+from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, status_of, stood_in
 
 __all__ = ["solve"]
@@ -41,6 +42,7 @@ def solve(
     atol: float = 1e-4,
     max_steps: int = 10_000,
     mask: Tensor | None = None,
+    seed: int | Tensor | torch.Generator | None = None,
     on_failure: Literal["raise", "nan"] = "raise",
 ) -> Solution:
     """Integrate a batch, every row over its own times.
@@ -70,6 +72,10 @@ def solve(
     mask : Tensor of bool, shape (batch, n_times), optional
         False at padding, where times may be anything and the state is that of the row's last
         valid time. The first time of a row is no padding, unless the whole row is.
+    seed : int, Tensor of int64 of shape (batch,), or torch.Generator, optional
+        Randomness of a stochastic dynamics, which needs one. With an int a row's path depends
+        on that and on the row's position; with a key for every row, such as ``row_seeds`` makes
+        of ids, on the row's key only. A generator is asked for one number.
     on_failure : {"raise", "nan"}
         Whether a row that can't be solved raises, or is NaN and leaves the others right.
 
@@ -95,10 +101,13 @@ def solve(
     _check_state(dynamics, y0, on_failure)
     times = _per_row(times, y0, mask)
     options = _options(step, n_steps, rtol, atol, max_steps)
-    if isinstance(dynamics, Dynamics) and dynamics.closed_form:
+    noise = noise_of(dynamics, y0, seed)
+    if isinstance(dynamics, Dynamics) and dynamics.closed_form and noise is None:
         solution = _closed(dynamics, y0, times)
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
+        check_method(method, noise)
+        options = replace(options, noise=noise)
         solution = method.integrate(_checked(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
