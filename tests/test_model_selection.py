@@ -16,6 +16,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import odeseries as ode
 from odeseries.errors import DataError
+from odeseries.metrics import LEVELS
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 
 MONTH = pd.Timedelta("30D")
@@ -336,7 +337,7 @@ class TestWithForecasters:
         cv = TimeSplit("60D", n_splits=3)
         first, _, last = cv.folds(wave)
         ahead, seen = wave.iloc[last.test], wave.iloc[last.train]
-        forecaster, levels = Drift(), [0.1, 0.5]
+        forecaster, levels = Drift(), LEVELS.tolist()
         answers = {
             True: Drift().fit(seen).predict_quantiles(ahead, alpha=levels),
             False: Drift().fit(wave.iloc[first.train]).predict_quantiles(ahead, seen, levels),
@@ -347,6 +348,8 @@ class TestWithForecasters:
             chosen = table["cutoff"] == last.cutoff
             np.testing.assert_array_equal(table.loc[chosen, levels], answer)
         assert not hasattr(forecaster, "spread_")
+        median = backtest(forecaster, wave, cv=cv, alpha=0.5)
+        np.testing.assert_array_equal(median.loc[chosen, 0.5], answers[True]["wave", 0.5])
 
     def test_covariates_are_known_ahead_and_targets_follow_y(
         self, days: np.ndarray, fast: ode.LatentODEForecaster

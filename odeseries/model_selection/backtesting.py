@@ -23,7 +23,7 @@ def backtest(
     y: Any = None,
     *,
     cv: TimeSplit,
-    alpha: Sequence[float] = (0.05, 0.5, 0.95),
+    alpha: float | Sequence[float] = (0.05, 0.5, 0.95),
     refit: bool = True,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def backtest(
         The targets, row by row, if the columns of `X` are covariates.
     cv : TimeSplit
         Where the cutoffs are, and how far each forecast goes.
-    alpha : sequence of float
+    alpha : float or sequence of float
         Probabilities of the quantiles, in (0, 1).
     refit : bool
         Whether to fit at every cutoff. If not, the fit at the first cutoff serves all, and what
@@ -74,14 +74,11 @@ def backtest(
     X, y = as_pandas(X), as_pandas(y)
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
+    levels: list[float] = np.atleast_1d(np.asarray(alpha, dtype=np.float64)).tolist()
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
     run = delayed(_forecast)
-    answers = Parallel(n_jobs=n_jobs)(
-        run(forecaster, fitted, X, y, fold, list(alpha)) for fold in folds
-    )
-    parts = [
-        _tidy(answer, rows, fold, list(alpha)) for answer, fold in zip(answers, folds, strict=True)
-    ]
+    answers = Parallel(n_jobs=n_jobs)(run(forecaster, fitted, X, y, fold, levels) for fold in folds)
+    parts = [_tidy(answer, rows, fold, levels) for answer, fold in zip(answers, folds, strict=True)]
     return pd.concat(parts, ignore_index=True)
 
 
@@ -122,7 +119,7 @@ def _tidy(answer: pd.DataFrame, rows: Rows, fold: Fold, alpha: list[float]) -> p
         part = pd.DataFrame(keys)
         part["target"] = target
         part["truth"] = truth[target].to_numpy(dtype=np.float64, na_value=np.nan)
-        for level in alpha:
-            part[level] = answer[target, level].to_numpy()
+        quantiles = answer[[(target, level) for level in alpha]].to_numpy()
+        part = pd.concat([part, pd.DataFrame(quantiles, columns=alpha)], axis=1)
         parts.append(part)
     return pd.concat(parts, ignore_index=True).dropna(subset=["truth"], ignore_index=True)
