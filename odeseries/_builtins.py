@@ -20,10 +20,10 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
 
 @hookimpl
 def odeseries_solvers() -> dict[str, type[Solver]]:
-    """Solvers of the package, and those of torchdiffeq under its qualifier."""
+    """Solvers of the package, and those of torchdiffeq and torchsde under their qualifiers."""
+    from odeseries.solvers import torchdiffeq, torchsde
     from odeseries.solvers.runge_kutta import RK4, Euler, Midpoint
     from odeseries.solvers.stochastic import EulerMaruyama, Milstein, StochasticHeun
-    from odeseries.solvers.torchdiffeq import METHODS
 
     own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
     own |= {
@@ -31,7 +31,9 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
         "milstein": Milstein,
         "stochastic_heun": StochasticHeun,
     }
-    return own | {f"torchdiffeq:{name}": method for name, method in METHODS.items()}
+    theirs = {f"torchdiffeq:{name}": method for name, method in torchdiffeq.METHODS.items()}
+    theirs |= {f"torchsde:{name}": method for name, method in torchsde.METHODS.items()}
+    return own | theirs
 
 
 @hookimpl

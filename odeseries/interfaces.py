@@ -149,12 +149,15 @@ class Noise:
         Kind of the diffusion and the calculus, as stated by the dynamics.
     seeds : Tensor of int64, shape (batch,)
         Key of every row's Brownian motion: rows of equal keys have equal noise.
+    parameters : tuple of Tensor
+        What drift and diffusion learn, for methods that find gradients by an adjoint equation.
     """
 
     diffusion: VectorField
     noise_type: str
     sde_type: str
     seeds: Tensor
+    parameters: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)

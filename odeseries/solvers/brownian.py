@@ -49,10 +49,13 @@ class Brownian:
         self.seeds, self.size, self.dtype = seeds, size, dtype
         self.direction = (~forward).long()[:, None]
 
-    def increments(self, first: int, count: int) -> Tensor:
-        """``W(k + 1) - W(k)`` for ``count`` steps from the first, (batch, count, size)."""
+    def increments(self, first: int, count: int, stream: int = 0) -> Tensor:
+        """``W(k + 1) - W(k)`` for ``count`` steps from the first, (batch, count, size).
+
+        Another stream has numbers that are independent of these.
+        """
         steps = torch.arange(first, first + count, device=self.seeds.device)
-        return self._draw(steps.expand(len(self.seeds), -1), torch.zeros_like(steps))
+        return self._draw(steps.expand(len(self.seeds), -1), torch.zeros_like(steps), stream)
 
     def within(self, step: Tensor, share: Tensor) -> Tensor:
         """``W(step + share) - W(step)``, of shape (batch, n_times, size).
@@ -92,7 +95,8 @@ class Brownian:
         spread = (rest * (1 - rest)).sqrt() * math.sqrt(2.0**-DEPTH)
         return left + rest * (right - left) + spread * drawn[:, :, -1]
 
-    def _draw(self, step: Tensor, node: Tensor) -> Tensor:
+    def _draw(self, step: Tensor, node: Tensor, stream: int = 0) -> Tensor:
         """Numbers (batch, n_places, size) that belong to nodes of steps."""
-        place = torch.stack([step, node.expand_as(step), self.direction.expand_as(step)])
+        sort = (2 * stream + self.direction).expand_as(step)
+        place = torch.stack([step, node.expand_as(step), sort])
         return normals(self.seeds, place, self.size, self.dtype)

@@ -68,8 +68,13 @@ def noise_of(
             f"{name} is stochastic and needs a seed: give an int, a torch.Generator, or a key for "
             f"every row."
         )
-    diffusion = _checked(dynamics)
-    return Noise(diffusion, dynamics.noise_type, dynamics.sde_type, _keys(seed, y0))
+    return Noise(
+        _checked(dynamics),
+        dynamics.noise_type,
+        dynamics.sde_type,
+        _keys(seed, y0),
+        tuple(dynamics.parameters()),
+    )
 
 
 def check_method(method: Solver, noise: Noise | None) -> None:
