@@ -14,8 +14,9 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
     """Dynamics of the package."""
     from odeseries.dynamics.first_order import MLP
     from odeseries.dynamics.linear import Linear
+    from odeseries.dynamics.stochastic import SDE
 
-    return {"linear": Linear, "mlp": MLP}
+    return {"linear": Linear, "mlp": MLP, "sde": SDE}
 
 
 @hookimpl

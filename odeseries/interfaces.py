@@ -54,8 +54,9 @@ class Dynamics(nn.Module, ABC):
     order: ClassVar[int] = 1
     autonomous: ClassVar[bool] = True
     closed_form: ClassVar[bool] = False
-    noise_type: ClassVar[str | None] = None
-    sde_type: ClassVar[str] = "ito"
+    # These two may be a matter of an instance's hyperparameters.
+    noise_type: str | None = None
+    sde_type: str = "ito"
 
     def __init__(self, dim: int) -> None:
         super().__init__()

@@ -364,7 +364,9 @@ def test_an_unknown_name_gets_a_guess_and_a_list(install: Install, registry: Reg
     """Of everything of that kind, under every qualifier."""
     install("swing", GOOD)
     assert "no dynamics 'liner'; did you mean 'linear'?" in failure(registry, "liner")
-    assert "Known: linear, mlp, swing:other, swing:pendulum." in failure(registry, "quite other")
+    known = failure(registry, "quite other").partition("Known: ")[2]
+    assert known.startswith("linear, mlp, ")
+    assert known.endswith(", swing:other, swing:pendulum.")
     assert "did you mean 'swing:pendulum'?" in failure(registry, "swing:pendulm")
     assert "no dynamics 'quite other'. Known" in failure(registry, "quite other")
     assert "No plugin 'sving' is installed; did you mean 'swing'?" in failure(registry, "sving:a")

@@ -1,0 +1,166 @@
+"""Stochastic dynamics whose drift and diffusion are networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from odeseries.interfaces import Dynamics
+from odeseries.nets import Perceptron
+
+__all__ = ["SDE"]
+
+QUIET = -2.0
+"""Where raw diffusions start: softplus makes .13 of it, small beside states of order 1."""
+
+
+class SDE(Dynamics):
+    r"""Neural stochastic differential equation :math:`dX = f(X) dt + g(X) dW`.
+
+    The drift is a perceptron. The diffusion is never below ``floor``, so that a quotient by it,
+    as in the divergence between two laws of paths, stays finite:
+
+    * diagonal noise: :math:`g_i = \mathrm{floor} + \mathrm{softplus}(n_i(x_i))` with a small
+      network for every coordinate, which sees that coordinate alone, as Milstein's method needs;
+    * additive noise: a constant lower triangular matrix, so that coordinates are disturbed
+      together; its diagonal is positive in the same way, and the matrix therefore regular;
+    * general noise: such a matrix given by a perceptron of the state.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the state.
+    hidden : int, default=64
+        Width of the hidden layers.
+    depth : int, default=2
+        Number of hidden layers of the drift.
+    noise_type : {"diagonal", "additive", "general"}, default="diagonal"
+        Kind of the diffusion.
+    sde_type : {"ito", "stratonovich"}, default="ito"
+        Calculus in which the equation is meant; it decides which solvers integrate it.
+    floor : float, default=0.01
+        Least diffusion, in the unit of the state per square root of the unit of time.
+
+    Raises
+    ------
+    ValueError
+        If the noise type or the calculus is unknown, or the floor is not positive.
+
+    References
+    ----------
+    Li, X., Wong, T.-K. L., Chen, R. T. Q., Duvenaud, D. (2020). Scalable Gradients for
+    Stochastic Differential Equations. AISTATS. Section 5 (latent stochastic differential
+    equations).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries import solve
+    >>> from odeseries.dynamics import SDE
+    >>> times = torch.tensor([0.0, 0.3, 1.0])
+    >>> solve(SDE(2), torch.zeros(5, 2), times, solver="milstein", seed=0).ys.shape
+    torch.Size([5, 3, 2])
+    """
+
+    noise_type = "diagonal"
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        hidden: int = 64,
+        depth: int = 2,
+        noise_type: Literal["diagonal", "additive", "general"] = "diagonal",
+        sde_type: Literal["ito", "stratonovich"] = "ito",
+        floor: float = 0.01,
+    ) -> None:
+        super().__init__(dim)
+        if noise_type not in DIFFUSIONS or sde_type not in ("ito", "stratonovich"):
+            raise ValueError(
+                f"noise_type={noise_type!r} and sde_type={sde_type!r}: use one of "
+                f"{', '.join(DIFFUSIONS)}, and 'ito' or 'stratonovich'."
+            )
+        if not floor > 0:
+            raise ValueError(f"floor={floor} must be positive: it is the least diffusion.")
+        self.noise_type, self.sde_type = noise_type, sde_type
+        self.drift = Perceptron((dim, *[hidden] * depth, dim), nn.Tanh)
+        self.noise = DIFFUSIONS[noise_type](dim, hidden, floor)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Drift, the same at every time."""
+        del t, inputs
+        out: Tensor = self.drift(state)
+        return out
+
+    def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Diffusion: of the shape of the state if diagonal, else with one more axis of ``dim``."""
+        del t, inputs
+        out: Tensor = self.noise(state)
+        return out
+
+
+class _Diagonal(nn.Module):
+    """One network of one hidden layer per coordinate, all evaluated at once."""
+
+    def __init__(self, dim: int, hidden: int, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+        self.slope = nn.Parameter(torch.randn(dim, hidden))
+        self.shift = nn.Parameter(torch.randn(dim, hidden))
+        self.out = nn.Parameter(torch.randn(dim, hidden) / hidden)
+        self.bias = nn.Parameter(torch.full((dim,), QUIET))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """Diffusion of every coordinate."""
+        features = torch.tanh(state[..., None] * self.slope + self.shift)
+        return self.floor + functional.softplus((features * self.out).sum(-1) + self.bias)
+
+
+class _Triangular(nn.Module):
+    """Lower triangular matrices with a positive diagonal."""
+
+    def __init__(self, dim: int, floor: float) -> None:
+        super().__init__()
+        self.dim, self.floor = dim, floor
+
+    def matrix(self, raw: Tensor) -> Tensor:
+        """From ``[..., dim * dim]`` to ``[..., dim, dim]``."""
+        square = raw.reshape(*raw.shape[:-1], self.dim, self.dim)
+        diagonal = self.floor + functional.softplus(square.diagonal(dim1=-2, dim2=-1) + QUIET)
+        return square.tril(-1) + torch.diag_embed(diagonal)
+
+
+class _Additive(_Triangular):
+    """A matrix that is learned as it is."""
+
+    def __init__(self, dim: int, hidden: int, floor: float) -> None:
+        del hidden
+        super().__init__(dim, floor)
+        self.raw = nn.Parameter(torch.zeros(dim * dim))
+
+    def forward(self, state: Tensor) -> Tensor:
+        """The matrix, whatever the state."""
+        return self.matrix(self.raw).expand(*state.shape, self.dim)
+
+
+class _General(_Triangular):
+    """A matrix given by a perceptron."""
+
+    def __init__(self, dim: int, hidden: int, floor: float) -> None:
+        super().__init__(dim, floor)
+        self.net = Perceptron((dim, hidden, dim * dim), nn.Tanh)
+
+    def forward(self, state: Tensor) -> Tensor:
+        """The matrix at the state."""
+        return self.matrix(self.net(state))
+
+
+DIFFUSIONS: dict[str, Callable[[int, int, float], nn.Module]] = {
+    "diagonal": _Diagonal,
+    "additive": _Additive,
+    "general": _General,
+}
