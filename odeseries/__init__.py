@@ -14,6 +14,7 @@ from odeseries.frames import future_times
 from odeseries.hookspecs import hookimpl
 from odeseries.interfaces import (
     Dynamics,
+    Noise,
     Solution,
     SolveOptions,
     Solver,
@@ -24,7 +25,7 @@ from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
-from odeseries.solvers import solve
+from odeseries.solvers import row_seeds, solve
 from odeseries.windows import Batch, Side
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "Dynamics",
     "LatentODEForecaster",
     "Model",
+    "Noise",
     "ODERNNForecaster",
     "OdeSeriesError",
     "PanelSplit",
@@ -56,5 +58,6 @@ __all__ = [
     "plot_forecast",
     "plot_history",
     "register",
+    "row_seeds",
     "solve",
 ]

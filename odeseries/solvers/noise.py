@@ -35,7 +35,7 @@ def row_seeds(seed: int, ids: Iterable[Hashable]) -> Tensor:
 
     Examples
     --------
-    >>> from odeseries.solvers import row_seeds
+    >>> from odeseries import row_seeds
     >>> bool(row_seeds(0, ["a", "b"])[1] == row_seeds(0, ["b"])[0])
     True
     """

@@ -59,7 +59,9 @@ def solve(
         dtype, relative to each row's first one.
     solver : str, Solver class or Solver, default="rk4"
         Method. Those of torchdiffeq, such as ``"torchdiffeq:dopri5"``, are made for shared
-        times, the package's own for private ones.
+        times, the package's own for private ones. A stochastic dynamics is integrated by
+        ``"euler_maruyama"`` or ``"milstein"`` if it is meant in Ito's sense, by
+        ``"stochastic_heun"`` if in Stratonovich's, or by those of torchsde.
     step : float, optional
         Length of a fixed step in the unit of ``times``; a row's answers then depend on no other
         time and no other row.
