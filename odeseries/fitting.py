@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,11 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from odeseries.checkpoints import Randomness
+from odeseries.control import Control, Record
+from odeseries.errors import ConvergenceWarning
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows
 from odeseries.seasonality import calendar_periods, validated_periods
-from odeseries.training import Loop, Record, Trained
+from odeseries.training import Loop, Trained
 from odeseries.widths import Widths
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
@@ -89,11 +94,11 @@ class Recipe:
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network with the units and periods that it was trained in."""
+    """A trained network with what it was built for and the units that it was trained in."""
 
     net: Model
+    spec: Spec
     scaling: Scaling
-    periods: tuple[float, ...]
     widths: Widths
     records: list[Record]
     best_steps: int
@@ -102,19 +107,24 @@ class Fitted:
     def loader(self, panel: Panel, recipe: Recipe, inputs: Float64 | None = None) -> Loader:
         """Cuts batches from a panel in clock units, asked with inputs in the data's units."""
         known = None if inputs is None else self.scaling.standard_inputs(inputs)
-        return _loader(self.scaling.apply(panel), self.periods, recipe, known)
+        return _loader(self.scaling.apply(panel), self.spec.periods, recipe, known)
 
 
 Build = Callable[[Spec], Model]
 
 
-def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
+def fit(
+    panel: Panel, recipe: Recipe, build: Build, seed: int, control: Control | None = None
+) -> Fitted:
     """Fit in two phases.
 
     First a part is held out: the last share of the time of each series or, of a panel of many,
     whole series. Training at a constant rate on the rest tells the number of steps after which
     the held-out forecasts are best, and how wide they should be. Then a fresh network is
     trained on everything for that many steps.
+
+    Ctrl-C ends the fit. The network of the first phase is kept, at its best held-out loss, unless
+    the second one has done at least half of its steps.
 
     Parameters
     ----------
@@ -125,28 +135,99 @@ def fit(panel: Panel, recipe: Recipe, build: Build, seed: int) -> Fitted:
         Makes a network from a `Spec`.
     seed : int
         Seed of everything random.
+    control : Control, optional
+        Time, callbacks and checkpoints.
 
     Returns
     -------
     Fitted
+
+    Raises
+    ------
+    OdeSeriesError
+        If no step had a finite loss.
+    KeyboardInterrupt
+        If there are no weights to be kept yet.
     """
+    control = control or Control()
     rng = np.random.default_rng(seed)
     known, held, starts = _split(panel, recipe, rng)
-    steps, widths, loss = STEPS_WITHOUT_HOLDOUT, Widths(), float("nan")
-    records: list[Record] = []
+    first = None
     if known is not None:
         scaling = Scaling.fitted(_complete(known, panel), recipe.horizon, recipe.transformer)
-        first = _Phase(known, scaling, recipe, build, seed, rng)
-        checks = first.checks(held, starts / recipe.horizon)
-        if checks:
-            trained = first.search(checks)
-            steps, loss = max(trained.steps, 1), trained.loss
-            records += trained.records
-            widths = Widths.fitted(first.net, checks, recipe.device)
-    scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
-    second = _Phase(panel, scaling, recipe, build, seed + 1, rng)
-    records += second.refit(steps)
-    return Fitted(second.net, scaling, second.periods, widths, records, steps, loss)
+        phase = _Phase(known, scaling, recipe, build, seed, rng, control)
+        first = _searched(phase, phase.checks(held, starts / recipe.horizon))
+    if first is not None and first.interrupted:
+        return _kept("best weights so far", first)
+    return _refitted(panel, recipe, build, seed, rng, control, first)
+
+
+@dataclass(frozen=True, eq=False)
+class _Searched:
+    """What the first phase found, and the seconds that the second one needs beside training."""
+
+    fitted: Fitted
+    interrupted: bool
+    setup_seconds: float
+    validation_seconds: float
+
+
+def _searched(phase: _Phase, checks: list[Batch]) -> _Searched | None:
+    """Choose the length of the training; None without held-out forecasts."""
+    if not checks:
+        return None
+    loop = phase.loop("choosing the length")
+    trained = loop.search(
+        phase.epochs(),
+        lambda: _mean_loss(phase.net, checks),
+        max_epochs=phase.recipe.max_epochs,
+        patience=phase.recipe.patience,
+        tail=phase.setup_seconds,
+    )
+    widths = Widths.fitted(phase.net, checks, phase.recipe.device)
+    fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
+    return _Searched(fitted, trained.interrupted, phase.setup_seconds, loop.validation_seconds)
+
+
+def _refitted(
+    panel: Panel,
+    recipe: Recipe,
+    build: Build,
+    seed: int,
+    rng: np.random.Generator,
+    control: Control,
+    first: _Searched | None,
+) -> Fitted:
+    """Train a fresh network on everything; the first one is kept if that comes to nothing."""
+    steps = STEPS_WITHOUT_HOLDOUT if first is None else first.fitted.best_steps
+    try:
+        scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
+        phase = _Phase(panel, scaling, recipe, build, seed + 1, rng, control)
+        loop = phase.loop("training on all")
+        tail = 0.0 if first is None else first.validation_seconds
+        trained = loop.cycle(phase.epochs(), steps, tail=tail)
+    except KeyboardInterrupt:
+        if first is None:
+            raise
+        return _kept("weights of the first phase", first)
+    if trained.interrupted and 2 * trained.step < steps and first is not None:
+        return _kept("weights of the first phase", first, trained.records)
+    if trained.interrupted:
+        _warn_interrupted("averaged weights so far")
+    if first is None:
+        return phase.fitted(Widths(), trained.records, steps, float("nan"))
+    records = first.fitted.records + trained.records
+    return phase.fitted(first.fitted.widths, records, steps, first.fitted.held_out_loss)
+
+
+def _kept(what: str, first: _Searched, more: Sequence[Record] = ()) -> Fitted:
+    """The result of the first phase, after an interruption."""
+    _warn_interrupted(what)
+    return replace(first.fitted, records=[*first.fitted.records, *more])
+
+
+def _warn_interrupted(kept: str) -> None:
+    warnings.warn(f"Interrupted: kept are the {kept}.", ConvergenceWarning, stacklevel=4)
 
 
 class _Phase:
@@ -160,16 +241,18 @@ class _Phase:
         build: Build,
         seed: int,
         rng: np.random.Generator,
+        control: Control,
     ) -> None:
-        self.scaling, self.recipe, self.rng = scaling, recipe, rng
+        started = time.perf_counter()
+        self.scaling, self.recipe, self.rng, self.control = scaling, recipe, rng, control
         self.panel = scaling.apply(panel)
-        self.periods = _periods(self.panel, recipe)
-        self.loader = _loader(self.panel, self.periods, recipe)
+        periods = _periods(self.panel, recipe)
+        self.loader = _loader(self.panel, periods, recipe)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
-        spec = Spec(len(panel.channels), n_inputs, self.periods, len(panel))
+        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            net = build(spec)
+            net = build(self.spec)
         self.net = net.to(recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
         self.sampler = WindowSampler(
@@ -183,6 +266,7 @@ class _Phase:
         self.net.start(
             list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))))
         )
+        self.setup_seconds = time.perf_counter() - started
 
     def checks(self, held: Panel, starts: Float64) -> list[Batch]:
         """Forecasts of the held-out part, the same at every validation."""
@@ -191,25 +275,11 @@ class _Phase:
         windows = forecast_windows(
             panel, starts, rng, n_queries=self.recipe.n_queries, most=HELD_WINDOWS
         )
-        loader = _loader(panel, self.periods, self.recipe)
+        loader = _loader(panel, self.spec.periods, self.recipe)
         return list(_cut(loader, windows, 64, self.recipe.device))
 
-    def search(self, checks: list[Batch]) -> Trained:
-        """Train until the held-out loss stops falling."""
-        recipe = self.recipe
-        loop = self._loop("choosing the length")
-        return loop.search(
-            self._epochs(),
-            lambda: _mean_loss(self.net, checks),
-            max_epochs=recipe.max_epochs,
-            patience=recipe.patience,
-        )
-
-    def refit(self, steps: int) -> list[Record]:
-        """Train a given number of steps."""
-        return self._loop("training on all").cycle(self._epochs(), steps).records
-
-    def _loop(self, description: str) -> Loop:
+    def loop(self, description: str) -> Loop:
+        """The loop that trains the network."""
         return Loop(
             self.net,
             self._loss,
@@ -217,7 +287,13 @@ class _Phase:
             decay=self.recipe.weight_decay,
             description=description,
             verbose=self.recipe.verbose,
+            control=self.control,
+            randomness=Randomness(self.rng, self.generator),
         )
+
+    def fitted(self, widths: Widths, records: list[Record], steps: int, loss: float) -> Fitted:
+        """The network as it is."""
+        return Fitted(self.net, self.spec, self.scaling, widths, records, steps, loss)
 
     def _loss(self, batch: Batch) -> Tensor:
         """Mean loss of a batch whose inputs are jittered."""
@@ -225,7 +301,7 @@ class _Phase:
             _jittered(batch, self.recipe.input_noise, self.generator), self.generator
         ).mean()
 
-    def _epochs(self) -> Iterator[Iterator[Batch]]:
+    def epochs(self) -> Iterator[Iterator[Batch]]:
         """Endless epochs; in each every observation is a target at least once."""
         size = self.recipe.batch_size
         while True:

@@ -7,24 +7,23 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from odeseries.errors import ConvergenceWarning
+from odeseries.averaging import Averaged, State
+from odeseries.checkpoints import Randomness
+from odeseries.control import Control, Pace, Record, Share
+from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
 from odeseries.windows import Batch
 
-__all__ = ["Averaged", "Loop", "Record", "Trained", "one_thread"]
+__all__ = ["Loop", "Trained", "one_thread"]
 
 MOST_SKIPPED = 20
-AVERAGING = 0.97
 CLIP_NORM = 1.0
-
-State = dict[str, Tensor]
-Record = dict[str, float | int | str]
 
 
 @contextmanager
@@ -40,7 +39,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass
 class Trained:
-    """What a loop found.
+    """How far a loop came and what it found; plain values, so that a checkpoint can hold it.
 
     Attributes
     ----------
@@ -52,38 +51,32 @@ class Trained:
         One entry an epoch.
     skipped : int
         Steps left out because their loss or gradient was not finite.
+    epoch, step : int
+        Epochs and steps done.
+    waited : int
+        Epochs since the kept weights were taken.
+    finished : bool
+        Whether the loop came to its end.
+    interrupted : bool
+        Whether a person broke it off.
     """
 
     steps: int = 0
     loss: float = math.nan
     records: list[Record] = field(default_factory=list)
     skipped: int = 0
-
-
-class Averaged:
-    """Exponential moving average of a network's weights."""
-
-    def __init__(self, net: nn.Module) -> None:
-        self.state: State = {k: v.detach().clone() for k, v in net.state_dict().items()}
-        self.count = 0
-
-    def update(self, net: nn.Module) -> None:
-        """Move towards the current weights, faster in the beginning."""
-        self.count += 1
-        keep = min(AVERAGING, self.count / (self.count + 10))
-        for name, value in net.state_dict().items():
-            if value.is_floating_point():
-                self.state[name].lerp_(value.detach(), 1 - keep)
-            else:
-                self.state[name].copy_(value)
-
-    def copy(self) -> State:
-        """The averaged weights, as tensors of their own."""
-        return {k: v.clone() for k, v in self.state.items()}
+    epoch: int = 0
+    step: int = 0
+    waited: int = 0
+    finished: bool = False
+    interrupted: bool = False
 
 
 class Loop:
     """Trains a network on batches.
+
+    Ctrl-C ends the loop and keeps the best weights so far. Where the control has a store, the
+    state is written after every epoch, and a new loop of the same description goes on from it.
 
     Parameters
     ----------
@@ -99,6 +92,10 @@ class Loop:
         Shown in the progress bar and kept in the records.
     verbose : bool
         Whether to show a progress bar.
+    control : Control
+        Time, callbacks and checkpoints.
+    randomness : Randomness
+        What batches and losses draw from; restored with the rest.
     """
 
     def __init__(
@@ -110,9 +107,11 @@ class Loop:
         decay: float,
         description: str,
         verbose: bool,
+        control: Control,
+        randomness: Randomness,
     ) -> None:
         self.net, self.loss, self.description, self.verbose = net, loss, description, verbose
-        self.learning_rate = learning_rate
+        self.learning_rate, self.control, self.randomness = learning_rate, control, randomness
         matrices = [p for p in net.parameters() if p.ndim > 1]
         vectors = [p for p in net.parameters() if p.ndim <= 1]
         groups: list[dict[str, Any]] = [
@@ -121,7 +120,11 @@ class Loop:
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
         self.averaged = Averaged(net)
+        self.best: State | None = None
         self.trained = Trained()
+        self.validation_seconds = 0.0
+        self._pace = Pace()
+        self._cause: SolverError | None = None
 
     def search(
         self,
@@ -130,74 +133,123 @@ class Loop:
         *,
         max_epochs: int,
         patience: int,
+        tail: float = 0.0,
     ) -> Trained:
         """Train at a constant rate until the held-out loss stops falling; keep the best weights.
 
-        The averaged weights are validated after every epoch and are what is kept.
-        """
-        best: State | None = None
-        waited = step = 0
-        with self._progress(max_epochs, "epoch") as bar:
-            try:
-                for epoch in range(max_epochs):
-                    started = time.perf_counter()
-                    losses = [self._step(batch) for batch in next(epochs)]
-                    step += len(losses)
-                    value = self._validated(validate)
-                    self._record(epoch, step, losses, value, started)
-                    bar.update()
-                    bar.set_postfix_str(f"held-out loss {value:.4f}")
-                    waited += 1
-                    if math.isfinite(value) and not value >= self.trained.loss:
-                        best, waited = self.averaged.copy(), 0
-                        self.trained.loss, self.trained.steps = value, step
-                    if waited >= patience:
-                        break
-            except KeyboardInterrupt:
-                warnings.warn(
-                    "Interrupted: the best weights so far are kept.", ConvergenceWarning, 2
-                )
-        if best is not None:
-            self.net.load_state_dict(best)
-        return self.trained
+        The averaged weights are validated after every epoch and are what is kept. With a limit
+        on time the search ends as soon as what is left is needed to train as long again.
 
-    def cycle(self, epochs: Iterator[Iterator[Batch]], steps: int) -> Trained:
-        """Train a fixed number of steps on one rise and fall of the rate; keep the average."""
-        done, epoch = 0, 0
-        with self._progress(steps, "step") as bar:
-            try:
-                while done < steps:
-                    started = time.perf_counter()
-                    losses = []
-                    for batch in next(epochs):
-                        self._set_rate(done / steps)
-                        losses.append(self._step(batch))
-                        done += 1
-                        bar.update()
-                        if done >= steps:
-                            break
-                    self._record(epoch, done, losses, math.nan, started)
-                    bar.set_postfix_str(f"loss {self.trained.records[-1]['loss']:.4f}")
-                    epoch += 1
-            except KeyboardInterrupt:
-                warnings.warn("Interrupted: the average so far is kept.", ConvergenceWarning, 2)
-        self.trained.steps = done
+        Parameters
+        ----------
+        epochs : iterator of iterators of Batch
+            Endless.
+        validate : callable
+            Held-out loss of the network as it is.
+        max_epochs, patience : int
+            Most epochs, and most of them without a better held-out loss.
+        tail : float
+            Seconds that will be needed afterwards beside training and validation.
+
+        Raises
+        ------
+        OdeSeriesError
+            If no step of an epoch had a finite loss, and none before.
+        """
+        trained = self._resumed()
+        with self._progress(max_epochs, "epoch", trained.epoch) as bar, self._interruptible():
+            while not trained.finished and trained.epoch < max_epochs:
+                started = time.perf_counter()
+                losses = self._search_epoch(next(epochs), tail)
+                value = self._validated(validate)
+                self._judge(value)
+                bar.update()
+                bar.set_postfix_str(f"held-out loss {value:.4f}")
+                wanted = self._epoch_ends(losses, value, started)
+                stuck = self._is_stuck(losses)
+                over = trained.waited >= patience or self._is_short(tail)
+                trained.finished = wanted or stuck or over
+            trained.finished = True
+            self._save()
+        self.net.load_state_dict(self.averaged.copy() if self.best is None else self.best)
+        return trained
+
+    def cycle(self, epochs: Iterator[Iterator[Batch]], steps: int, *, tail: float = 0.0) -> Trained:
+        """Train a fixed number of steps on one rise and fall of the rate; keep the average.
+
+        Where time is too short for all steps, the rate rises and falls in the time that there
+        is.
+
+        Parameters
+        ----------
+        epochs : iterator of iterators of Batch
+            Endless.
+        steps : int
+            Number of steps.
+        tail : float
+            Seconds that will be needed afterwards.
+
+        Raises
+        ------
+        OdeSeriesError
+            If no step of an epoch had a finite loss, and none before.
+        """
+        trained = self._resumed()
+        share = Share(self.control.budget, steps, tail)
+        with self._progress(steps, "step", trained.step) as bar, self._interruptible():
+            while not trained.finished and trained.step < steps:
+                started = time.perf_counter()
+                losses = self._cycle_epoch(next(epochs), share, bar)
+                wanted = self._epoch_ends(losses, math.nan, started)
+                bar.set_postfix_str(f"loss {trained.records[-1]['loss']:.4f}")
+                trained.finished = wanted or self._is_stuck(losses) or share(trained.step) >= 1
+        trained.steps = trained.step
         self.net.load_state_dict(self.averaged.copy())
-        return self.trained
+        return trained
+
+    def _search_epoch(self, batches: Iterator[Batch], tail: float) -> list[float]:
+        """Losses of the steps of an epoch, which ends early when time is short."""
+        losses = []
+        for batch in batches:
+            losses.append(self._step(batch))
+            if self._is_short(tail):
+                break
+        return losses
+
+    def _cycle_epoch(self, batches: Iterator[Batch], share: Share, bar: tqdm[None]) -> list[float]:
+        """Losses of the steps of an epoch, which ends with the last step."""
+        losses = []
+        for batch in batches:
+            self._set_rate(share(self.trained.step))
+            losses.append(self._step(batch))
+            bar.update()
+            if share(self.trained.step) >= 1:
+                break
+        return losses
 
     def _step(self, batch: Batch) -> float:
         """One step; a loss or gradient that is not finite changes nothing."""
-        self.optimizer.zero_grad()
-        loss = self.loss(batch)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
-        norm = nn.utils.clip_grad_norm_(self.net.parameters(), CLIP_NORM)
-        value = float(loss.detach())
-        if not (math.isfinite(value) and math.isfinite(float(norm))):
-            self._skip()
+        with self._pace:
+            self.trained.step += 1
+            self.optimizer.zero_grad()
+            value = self._backward(batch)
+            norm = nn.utils.clip_grad_norm_(self.net.parameters(), CLIP_NORM)
+            if not (math.isfinite(value) and math.isfinite(float(norm))):
+                self._skip()
+                return math.nan
+            self.optimizer.step()
+            self.averaged.update(self.net)
+            return value
+
+    def _backward(self, batch: Batch) -> float:
+        """The loss of a batch, with its gradients; NaN where the integration failed."""
+        try:
+            loss = self.loss(batch)
+            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
+        except SolverError as error:
+            self._cause = error
             return math.nan
-        self.optimizer.step()
-        self.averaged.update(self.net)
-        return value
+        return float(loss.detach())
 
     def _skip(self) -> None:
         """Count a step left out; warn once when there are many."""
@@ -206,13 +258,46 @@ class Loop:
             text = f"{MOST_SKIPPED} steps had a loss that is not finite and were left out; "
             warnings.warn(text + "lower learning_rate.", ConvergenceWarning, 2)
 
+    def _is_stuck(self, losses: list[float]) -> bool:
+        """Whether every step of an epoch was left out: more of them would change nothing."""
+        if any(math.isfinite(x) for x in losses):
+            return False
+        text = (
+            f"None of the {len(losses)} steps of epoch {self.trained.epoch} "
+            f"({self.description}) had a finite loss"
+        )
+        cure = "Lower learning_rate, look for extreme values in the data, or try another solver."
+        if self.averaged.count == 0:
+            raise OdeSeriesError(f"{text}, so that nothing was learnt. {cure}") from self._cause
+        warnings.warn(f"{text}: the best weights so far are kept. {cure}", ConvergenceWarning, 3)
+        return True
+
     def _validated(self, validate: Callable[[], float]) -> float:
         """Held-out loss of the averaged weights; training goes on with its own."""
+        started = time.perf_counter()
         own = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.net.load_state_dict(self.averaged.state)
-        value = validate()
-        self.net.load_state_dict(own)
-        return value
+        try:
+            return validate()
+        except SolverError:
+            return math.nan
+        finally:
+            self.net.load_state_dict(own)
+            self.validation_seconds = time.perf_counter() - started
+
+    def _judge(self, value: float) -> None:
+        """Keep the averaged weights if they are the best so far; what is not finite never is."""
+        self.trained.waited += 1
+        if math.isfinite(value) and not value >= self.trained.loss:
+            self.best = self.averaged.copy()
+            self.trained.loss, self.trained.steps = value, self.trained.step
+            self.trained.waited = 0
+
+    def _is_short(self, tail: float) -> bool:
+        """Whether all the time left is needed to train as long again as the best weights did."""
+        again = self.trained.steps or self.trained.step
+        needed = tail + 2 * self.validation_seconds + again * self._pace.seconds()
+        return self.control.budget.left() <= needed
 
     def _set_rate(self, share: float) -> None:
         """Rise over the first 30 % of the steps, then fall along a cosine."""
@@ -224,23 +309,60 @@ class Loop:
         for group in self.optimizer.param_groups:
             group["lr"] = self.learning_rate * factor
 
-    def _record(
-        self, epoch: int, step: int, losses: list[float], held_out: float, started: float
-    ) -> None:
-        """Keep plain numbers of an epoch."""
+    def _epoch_ends(self, losses: list[float], held_out: float, started: float) -> bool:
+        """Keep plain numbers of an epoch and the state; whether a callback ends the phase."""
         finite = [x for x in losses if math.isfinite(x)]
-        self.trained.records.append(
-            {
-                "phase": self.description,
-                "epoch": epoch,
-                "step": step,
-                "loss": sum(finite) / len(finite) if finite else math.nan,
-                "held_out_loss": held_out,
-                "skipped": self.trained.skipped,
-                "seconds": time.perf_counter() - started,
-            }
-        )
+        record: Record = {
+            "phase": self.description,
+            "epoch": self.trained.epoch,
+            "step": self.trained.step,
+            "loss": sum(finite) / len(finite) if finite else math.nan,
+            "held_out_loss": held_out,
+            "skipped": self.trained.skipped,
+            "seconds": time.perf_counter() - started,
+        }
+        self.trained.records.append(record)
+        self.trained.epoch += 1
+        self._save()
+        return self.control.wants_end(record)
 
-    def _progress(self, total: int, unit: str) -> tqdm[None]:
+    def _save(self) -> None:
+        """Write everything that the rest of the training depends on."""
+        if self.control.store is not None:
+            state = {
+                "net": self.net.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "averaged": self.averaged.state,
+                "count": self.averaged.count,
+                "best": self.best,
+                "trained": asdict(self.trained),
+                "random": self.randomness.state(),
+            }
+            self.control.store.write(self.description, state)
+
+    def _resumed(self) -> Trained:
+        """Go on from the last state written, if there is one."""
+        store = self.control.store
+        state = None if store is None else store.read(self.description)
+        if state is not None:
+            self.net.load_state_dict(state["net"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.averaged.restore(state["averaged"], state["count"])
+            self.best = state["best"]
+            self.trained = Trained(**state["trained"])
+            self.randomness.restore(state["random"])
+        return self.trained
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C ends what is inside."""
+        try:
+            yield
+        except KeyboardInterrupt:
+            self.trained.interrupted = True
+
+    def _progress(self, total: int, unit: str, done: int) -> tqdm[None]:
         """A bar, silent unless asked for."""
-        return tqdm(total=total, desc=self.description, unit=unit, disable=not self.verbose)
+        return tqdm(
+            total=total, initial=done, desc=self.description, unit=unit, disable=not self.verbose
+        )

@@ -1,0 +1,39 @@
+"""Exponential moving average of weights."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+__all__ = ["Averaged", "State"]
+
+AVERAGING = 0.97
+
+State = dict[str, Tensor]
+
+
+class Averaged:
+    """Exponential moving average of a network's weights."""
+
+    def __init__(self, net: nn.Module) -> None:
+        self.state: State = {k: v.detach().clone() for k, v in net.state_dict().items()}
+        self.count = 0
+
+    def update(self, net: nn.Module) -> None:
+        """Move towards the current weights, faster in the beginning."""
+        self.count += 1
+        keep = min(AVERAGING, self.count / (self.count + 10))
+        for name, value in net.state_dict().items():
+            if value.is_floating_point():
+                self.state[name].lerp_(value.detach(), 1 - keep)
+            else:
+                self.state[name].copy_(value)
+
+    def restore(self, state: State, count: int) -> None:
+        """Take over an average that was kept."""
+        for name, value in state.items():
+            self.state[name].copy_(value)
+        self.count = count
+
+    def copy(self) -> State:
+        """The averaged weights, as tensors of their own."""
+        return {k: v.clone() for k, v in self.state.items()}
