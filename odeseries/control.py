@@ -94,7 +94,8 @@ class Control:
     def wants_end(self, record: Record) -> bool:
         """Show an epoch to every callback; whether one of them ends the phase."""
         shown = MappingProxyType(dict(record))
-        return any([bool(callback(shown)) for callback in self.callbacks])
+        answers = [callback(shown) for callback in self.callbacks]
+        return any(answers)
 
 
 def as_callbacks(given: Callback | Sequence[Callback] | None) -> tuple[Callback, ...]:

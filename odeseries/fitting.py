@@ -19,7 +19,7 @@ from odeseries.model import Model
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows
 from odeseries.seasonality import calendar_periods, validated_periods
-from odeseries.training import Loop, Trained
+from odeseries.training import Loop
 from odeseries.widths import Widths
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
@@ -103,6 +103,7 @@ class Fitted:
     records: list[Record]
     best_steps: int
     held_out_loss: float
+    interrupted: bool = False
 
     def loader(self, panel: Panel, recipe: Recipe, inputs: Float64 | None = None) -> Loader:
         """Cuts batches from a panel in clock units, asked with inputs in the data's units."""
@@ -214,16 +215,19 @@ def _refitted(
         return _kept("weights of the first phase", first, trained.records)
     if trained.interrupted:
         _warn_interrupted("averaged weights so far")
-    if first is None:
-        return phase.fitted(Widths(), trained.records, steps, float("nan"))
-    records = first.fitted.records + trained.records
-    return phase.fitted(first.fitted.widths, records, steps, first.fitted.held_out_loss)
+    fitted = phase.fitted(Widths(), trained.records, steps, float("nan"))
+    if first is not None:
+        records = first.fitted.records + trained.records
+        fitted = replace(
+            first.fitted, net=phase.net, spec=phase.spec, scaling=phase.scaling, records=records
+        )
+    return replace(fitted, interrupted=trained.interrupted)
 
 
 def _kept(what: str, first: _Searched, more: Sequence[Record] = ()) -> Fitted:
     """The result of the first phase, after an interruption."""
     _warn_interrupted(what)
-    return replace(first.fitted, records=[*first.fitted.records, *more])
+    return replace(first.fitted, records=[*first.fitted.records, *more], interrupted=True)
 
 
 def _warn_interrupted(kept: str) -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import os
 import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -17,6 +19,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
+from odeseries.checkpoints import Store, fingerprint
+from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.errors import DataError
 from odeseries.fitting import Recipe, Spec, fit
@@ -46,6 +50,8 @@ __all__ = ["BaseForecaster"]
 DEFAULT_HORIZON = 0.1
 PREDICT_WINDOWS = 256
 PREDICT_QUERIES = 64
+CONTROLS = {"max_time", "callbacks", "checkpoint_dir", "verbose", "random_state"}
+"""Parameters that change nothing of what an uninterrupted fit learns, beside the seed."""
 
 
 class BaseForecaster(Declared, Forecaster, BaseEstimator):
@@ -84,11 +90,23 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         Seed; global generators are not touched.
     verbose : bool, default=False
         Whether to show progress.
+    max_time : float, str or timedelta, optional
+        Most time that a fit takes: seconds, or a length such as "10min". Where it is short, the
+        choice of the length of the training ends in time to train as long again on all data.
+    callbacks : callable or list of callables, optional
+        Called after every epoch with a read-only mapping, the epoch's row of ``history_``. One
+        that returns something true ends the phase (the choice of the length, then the training
+        on all data); one that raises ``KeyboardInterrupt`` ends the fit like Ctrl-C, which keeps
+        the best weights so far.
+    checkpoint_dir : path, optional
+        Where progress is kept after every epoch, so that the same fit goes on after its process
+        was killed or interrupted; deleted at the end. Fits of other data or parameters may share
+        the folder.
 
     Attributes
     ----------
     history_ : DataFrame
-        One row an epoch: phase, losses, seconds.
+        One row an epoch: phase, losses, steps skipped because their loss was not finite, seconds.
     periods_ : list of float
         Periods in clock units (seconds for dates).
     horizon_ : float
@@ -137,6 +155,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["boolean"],
+        "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
+        "callbacks": [callable, list, tuple, None],
+        "checkpoint_dir": [str, os.PathLike, None],
     }
 
     horizon: Any = field(default=None, kw_only=False)
@@ -157,6 +178,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
     device: str = "auto"
     random_state: Any = None
     verbose: bool = False
+    max_time: float | str | dt.timedelta | None = None
+    callbacks: Callback | Sequence[Callback] | None = None
+    checkpoint_dir: str | os.PathLike[str] | None = None
 
     @abstractmethod
     def build(self, spec: Spec) -> Model:
@@ -198,6 +222,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             If a parameter is not of its type or out of its range.
         """
         self._validate_params()
+        budget, callbacks = Budget(self.max_time), as_callbacks(self.callbacks)
         panel, schema = read_frame(
             X,
             y,
@@ -208,13 +233,17 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         )
         recipe = self._recipe(panel, schema)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        store = self._store(panel, recipe, seed)
+        seed = seed if store is None else store.seed
         with one_thread():
-            fitted = fit(panel, recipe, self.build, seed)
+            fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
             self.copula_ = Copula.fitted(fitted, panel, recipe)
+        if store is not None and not fitted.interrupted:
+            store.remove()
         self.schema_, self.panel_, self._recipe_, self._fitted = schema, panel, recipe, fitted
         self.seed_ = seed
         self.horizon_ = recipe.horizon
-        self.periods_ = [p * recipe.horizon for p in fitted.periods]
+        self.periods_ = [p * recipe.horizon for p in fitted.spec.periods]
         self.history_ = pd.DataFrame(fitted.records)
         self.n_steps_ = fitted.best_steps
         self.climatology_ = np.nanquantile(panel.values[:, : panel.n_targets], LEVELS, axis=0).T
@@ -466,6 +495,16 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             verbose=self.verbose,
             transformer=self.target_transformer,
         )
+
+    def _store(self, panel: Panel, recipe: Recipe, seed: int) -> Store | None:
+        """Where the progress of this very fit is kept."""
+        if self.checkpoint_dir is None:
+            return None
+        params = {k: v for k, v in self.get_params(deep=False).items() if k not in CONTROLS}
+        # Without a seed of the user's, the interrupted fit's own is taken up.
+        given = [] if self.random_state is None else [seed]
+        key = fingerprint([type(self).__qualname__, params, replace(recipe, verbose=False), panel])
+        return Store.opened(self.checkpoint_dir, fingerprint([key, *given]), seed)
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""
