@@ -5,6 +5,7 @@ from odeseries.errors import (
     ConvergenceWarning,
     DataError,
     OdeSeriesError,
+    PersistenceError,
     PluginError,
     SolverError,
 )
@@ -23,6 +24,7 @@ from odeseries.interfaces import (
 )
 from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
+from odeseries.persistence import load
 from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
 from odeseries.solvers import row_seeds, solve
@@ -40,6 +42,7 @@ __all__ = [
     "ODERNNForecaster",
     "OdeSeriesError",
     "PanelSplit",
+    "PersistenceError",
     "PluginError",
     "Side",
     "Solution",
@@ -54,6 +57,7 @@ __all__ = [
     "datasets",
     "future_times",
     "hookimpl",
+    "load",
     "metrics",
     "plot_forecast",
     "plot_history",

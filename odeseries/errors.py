@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["ConvergenceWarning", "DataError", "OdeSeriesError", "PluginError", "SolverError"]
+__all__ = [
+    "ConvergenceWarning",
+    "DataError",
+    "OdeSeriesError",
+    "PersistenceError",
+    "PluginError",
+    "SolverError",
+]
 
 
 class OdeSeriesError(Exception):
@@ -19,6 +26,10 @@ class SolverError(OdeSeriesError, RuntimeError):
 
 class PluginError(OdeSeriesError, LookupError):
     """A plugin is unknown, broken or ambiguous."""
+
+
+class PersistenceError(OdeSeriesError, ValueError):
+    """A model can't be saved, or a saved one can't be loaded: why, and what to do."""
 
 
 class ConvergenceWarning(UserWarning):

@@ -29,7 +29,7 @@ from odeseries.offers import (
     kind_of,
 )
 
-__all__ = ["PluginInfo", "Registry", "get", "listing", "qualified_name", "register"]
+__all__ = ["PluginInfo", "Registry", "get", "listing", "qualified_name", "register", "source"]
 
 LOCAL = "local"
 RESERVED = (LOCAL, "torchdiffeq", "torchsde")
@@ -120,6 +120,14 @@ class Registry:
             f"The class {_origin(cls)} has no name: register it with "
             f"odeseries.register({cls.__name__}, name=...) or offer it from an installed plugin."
         )
+
+    def source(self, name: str) -> tuple[str, str]:
+        """See the function ``source``."""
+        qualifier, colon, _ = name.partition(":")
+        if qualifier == LOCAL:
+            return "this process", ""
+        entries = self._plugins().get(qualifier, []) if colon else []
+        return _distribution(entries[0]) if entries else (PROJECT, _release())
 
     def listing(self) -> list[PluginInfo]:
         """See the function ``listing``."""
@@ -224,15 +232,20 @@ class Registry:
         return PluginInfo(qualifier, distribution, release, provides)
 
     def _describe_builtins(self) -> PluginInfo:
-        try:
-            release = version(PROJECT)
-        except PackageNotFoundError:
-            release = "unknown"
+        release = _release()
         try:
             offer = {kind: self._builtin(kind) for kind in BASES}
         except ImportError as error:
             return PluginInfo("built-in", PROJECT, release, failure=str(error))
         return PluginInfo("built-in", PROJECT, release, _provides(offer, ""))
+
+
+def _release() -> str:
+    """Version of the package itself."""
+    try:
+        return version(PROJECT)
+    except PackageNotFoundError:
+        return "unknown"
 
 
 def _switched_on(qualifier: str) -> bool:
@@ -355,6 +368,21 @@ def qualified_name(cls: type) -> str:
         If nothing offers the class.
     """
     return _registry.qualified_name(cls)
+
+
+def source(name: str) -> tuple[str, str]:
+    """Distribution and version that offer a name, without importing them.
+
+    Parameters
+    ----------
+    name : str
+        As ``qualified_name`` gives it.
+
+    Returns
+    -------
+    distribution, version : str
+    """
+    return _registry.source(name)
 
 
 def listing() -> list[PluginInfo]:

@@ -171,7 +171,10 @@ class Loop:
                 trained.finished = wanted or stuck or over
             trained.finished = True
             self._save()
-        self.net.load_state_dict(self.averaged.copy() if self.best is None else self.best)
+        if self.best is None:
+            self._keep_unjudged()
+        else:
+            self._keep(self.best)
         return trained
 
     def cycle(self, epochs: Iterator[Iterator[Batch]], steps: int, *, tail: float = 0.0) -> Trained:
@@ -204,7 +207,7 @@ class Loop:
                 bar.set_postfix_str(f"loss {trained.records[-1]['loss']:.4f}")
                 trained.finished = wanted or self._is_stuck(losses) or share(trained.step) >= 1
         trained.steps = trained.step
-        self.net.load_state_dict(self.averaged.copy())
+        self._keep(self.averaged.copy())
         return trained
 
     def _search_epoch(self, batches: Iterator[Batch], tail: float) -> list[float]:
@@ -263,7 +266,7 @@ class Loop:
         if any(math.isfinite(x) for x in losses):
             return False
         text = (
-            f"None of the {len(losses)} steps of epoch {self.trained.epoch} "
+            f"None of the {len(losses)} steps of epoch {self.trained.epoch - 1} "
             f"({self.description}) had a finite loss"
         )
         cure = "Lower learning_rate, look for extreme values in the data, or try another solver."
@@ -277,12 +280,14 @@ class Loop:
         started = time.perf_counter()
         own = {k: v.clone() for k, v in self.net.state_dict().items()}
         self.net.load_state_dict(self.averaged.state)
+        self.net.eval()
         try:
             return validate()
         except SolverError:
             return math.nan
         finally:
             self.net.load_state_dict(own)
+            self.net.train()
             self.validation_seconds = time.perf_counter() - started
 
     def _judge(self, value: float) -> None:
@@ -292,6 +297,24 @@ class Loop:
             self.best = self.averaged.copy()
             self.trained.loss, self.trained.steps = value, self.trained.step
             self.trained.waited = 0
+
+    def _keep_unjudged(self) -> None:
+        """Keep the average, where no held-out loss was finite or none was taken."""
+        self.trained.steps = self.trained.step
+        self._keep(self.averaged.copy())
+        if self.trained.epoch:
+            warnings.warn(
+                f"None of the {self.trained.epoch} held-out losses was finite, so that the length "
+                "of the training was not chosen by them: look for extreme values at the end of "
+                "the series.",
+                ConvergenceWarning,
+                3,
+            )
+
+    def _keep(self, state: State) -> None:
+        """End with these weights, ready to forecast."""
+        self.net.load_state_dict(state)
+        self.net.eval()
 
     def _is_short(self, tail: float) -> bool:
         """Whether all the time left is needed to train as long again as the best weights did."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import datetime as dt
 import os
 import zlib
@@ -22,6 +23,7 @@ from sklearn.utils.validation import check_is_fitted
 from odeseries.checkpoints import Store, fingerprint
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
+from odeseries.devices import find_device
 from odeseries.errors import DataError
 from odeseries.fitting import Recipe, Spec, fit
 from odeseries.forecasters.parameters import Declared
@@ -37,9 +39,11 @@ from odeseries.frames import (
     sample_output,
 )
 from odeseries.interfaces import Forecaster
+from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
+from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.sampling import query_windows
 from odeseries.training import one_thread
@@ -237,20 +241,50 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         seed = seed if store is None else store.seed
         with one_thread():
             fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
-            self.copula_ = Copula.fitted(fitted, panel, recipe)
+            copula = Copula.fitted(fitted, panel, recipe)
         if store is not None and not fitted.interrupted:
             store.remove()
-        self.schema_, self.panel_, self._recipe_, self._fitted = schema, panel, recipe, fitted
-        self.seed_ = seed
+        return self._adopt(
+            Learnt(schema, panel, recipe, fitted, copula, seed, copy.deepcopy(self._determining()))
+        )
+
+    def _adopt(self, learnt: Learnt) -> Self:
+        """Answer from what was learnt, here or before saving."""
+        self._learnt = learnt
+        fitted, panel, recipe = learnt.fitted, learnt.panel, learnt.recipe
+        self.schema_, self.copula_, self.seed_ = learnt.schema, learnt.copula, learnt.seed
+        self.panel_, self._recipe_, self._fitted = panel, recipe, fitted
         self.horizon_ = recipe.horizon
         self.periods_ = [p * recipe.horizon for p in fitted.spec.periods]
         self.history_ = pd.DataFrame(fitted.records)
         self.n_steps_ = fitted.best_steps
         self.climatology_ = np.nanquantile(panel.values[:, : panel.n_targets], LEVELS, axis=0).T
-        features = schema.inputs or panel.channels
+        features = learnt.schema.inputs or panel.channels
         self.feature_names_in_ = np.array([str(c) for c in features], dtype=object)
         self.n_features_in_ = len(features)
         return self
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the fitted forecaster, to be read by `odeseries.load`.
+
+        Parameters
+        ----------
+        path : path
+            A folder, or a file whose name ends in ``.zip``; what was saved there is replaced.
+            It holds the parameters and the training data as JSON and the weights as tensors;
+            nothing in it is code. Callbacks are left out.
+
+        Raises
+        ------
+        NotFittedError
+            Before ``fit``.
+        PersistenceError
+            If a parameter can't be written; it is named.
+        PluginError
+            If the forecaster's class is not registered.
+        """
+        check_is_fitted(self)
+        save(self, self._learnt, path)
 
     def plot_history(self, ax: Any = None) -> Any:
         """Draw the losses of the fit, with matplotlib; see `odeseries.plotting.plot_history`."""
@@ -491,7 +525,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             patience=self.patience,
             validation_fraction=self.validation_fraction,
             input_noise=0.1,
-            device=_device(self.device),
+            device=find_device(self.device),
             verbose=self.verbose,
             transformer=self.target_transformer,
         )
@@ -500,11 +534,15 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         """Where the progress of this very fit is kept."""
         if self.checkpoint_dir is None:
             return None
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in CONTROLS}
+        params = self._determining()
         # Without a seed of the user's, the interrupted fit's own is taken up.
         given = [] if self.random_state is None else [seed]
         key = fingerprint([type(self).__qualname__, params, replace(recipe, verbose=False), panel])
         return Store.opened(self.checkpoint_dir, fingerprint([key, *given]), seed)
+
+    def _determining(self) -> dict[str, Any]:
+        """The parameters on which it depends what is learnt, beside the seed."""
+        return {k: v for k, v in self.get_params(deep=False).items() if k not in CONTROLS}
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""
@@ -558,18 +596,6 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
         return out
-
-
-def _device(name: str) -> torch.device:
-    """The device of that name; "auto" takes a GPU where there is one."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(f"device={name!r}, but no GPU is usable here: use 'auto' or 'cpu'.")
-    try:
-        return torch.device(name)
-    except RuntimeError as error:
-        raise ValueError(f"device={name!r} is unknown: use 'auto', 'cpu' or 'cuda'.") from error
 
 
 def _probabilities(given: float | Sequence[float], name: str) -> list[float]:

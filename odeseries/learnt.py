@@ -1,0 +1,44 @@
+"""Everything that a fit learnt, from which a forecaster answers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from odeseries.copula import Copula
+from odeseries.fitting import Fitted, Recipe
+from odeseries.frames import Schema
+from odeseries.panel import Panel
+
+__all__ = ["Learnt"]
+
+
+@dataclass(frozen=True, eq=False)
+class Learnt:
+    """Result of a fit.
+
+    Attributes
+    ----------
+    schema : Schema
+        Form of the fitted object.
+    panel : Panel
+        The training data, in clock units.
+    recipe : Recipe
+        What steered the fit.
+    fitted : Fitted
+        The network and its units.
+    copula : Copula
+        Dependence of the errors.
+    seed : int
+        Seed of the fit and of samples.
+    parameters : dict
+        Parameters of the estimator when it was fitted, with which its network was built.
+    """
+
+    schema: Schema
+    panel: Panel
+    recipe: Recipe
+    fitted: Fitted
+    copula: Copula
+    seed: int
+    parameters: dict[str, Any]
