@@ -76,11 +76,23 @@ class LatentODEForecaster(BaseForecaster):
         Seed; global generators are not touched.
     verbose : bool, default=False
         Whether to show progress.
+    max_time : float, str or timedelta, optional
+        Most time that a fit takes: seconds, or a length such as "10min". Where it is short, the
+        choice of the length of the training ends in time to train as long again on all data.
+    callbacks : callable or list of callables, optional
+        Called after every epoch with a read-only mapping, the epoch's row of ``history_``. One
+        that returns something true ends the phase (the choice of the length, then the training
+        on all data); one that raises ``KeyboardInterrupt`` ends the fit like Ctrl-C, which keeps
+        the best weights so far.
+    checkpoint_dir : path, optional
+        Where progress is kept after every epoch, so that the same fit goes on after its process
+        was killed or interrupted; deleted at the end. Fits of other data or parameters may share
+        the folder.
 
     Attributes
     ----------
     history_ : DataFrame
-        One row an epoch: phase, losses, seconds.
+        One row an epoch: phase, losses, steps skipped because their loss was not finite, seconds.
     periods_ : list of float
         Periods in clock units (seconds for dates).
     horizon_ : float
