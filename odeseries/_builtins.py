@@ -12,11 +12,21 @@ from odeseries.interfaces import Dynamics, Forecaster, Solver
 @hookimpl
 def odeseries_dynamics() -> dict[str, type[Dynamics]]:
     """Dynamics of the package."""
+    from odeseries.dynamics.augmented import Augmented
     from odeseries.dynamics.first_order import MLP
+    from odeseries.dynamics.hamiltonian import Hamiltonian
     from odeseries.dynamics.linear import Linear
+    from odeseries.dynamics.second_order import SecondOrder
     from odeseries.dynamics.stochastic import SDE
 
-    return {"linear": Linear, "mlp": MLP, "sde": SDE}
+    return {
+        "augmented": Augmented,
+        "hamiltonian": Hamiltonian,
+        "linear": Linear,
+        "mlp": MLP,
+        "sde": SDE,
+        "second_order": SecondOrder,
+    }
 
 
 @hookimpl

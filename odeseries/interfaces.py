@@ -32,10 +32,18 @@ class Dynamics(nn.Module, ABC):
     A subclass takes the dimension of the vector that it moves as its first argument and its
     hyperparameters as keywords. Capabilities are stated on the class.
 
+    Known inputs (a dose, a voltage, the season) drive a dynamics as follows. One that can be
+    driven says ``takes_inputs = True`` and takes the keyword ``n_inputs=0``; it is then made with
+    the number of inputs and called with their values at ``t``, of shape (..., n_inputs). One made
+    without inputs, or that can't be driven, is called without and ignores any. Where the values
+    come from is not its business: `odeseries.driving` interpolates them between their knots.
+
     Parameters
     ----------
     dim : int
         Dimension of the latent or observed vector.
+    n_inputs : int, default=0
+        Number of known inputs.
 
     Attributes
     ----------
@@ -45,6 +53,11 @@ class Dynamics(nn.Module, ABC):
         Whether the field ignores ``t``.
     closed_form : bool
         Whether ``flow`` gives the exact solution; solvers then do not step.
+    takes_inputs : bool
+        Whether the constructor takes ``n_inputs`` and the field depends on ``inputs``.
+    bound_to_rows : bool
+        Whether the field knows more of a row than its time and state, such as the row's own
+        inputs, so that it must be asked for all rows of the batch at once.
     noise_type : {"diagonal", "scalar", "additive", "general"} or None
         Kind of the diffusion of a stochastic dynamics; None for an ordinary one.
     sde_type : {"ito", "stratonovich"}
@@ -52,15 +65,17 @@ class Dynamics(nn.Module, ABC):
     """
 
     order: ClassVar[int] = 1
-    autonomous: ClassVar[bool] = True
-    closed_form: ClassVar[bool] = False
-    # These two may be a matter of an instance's hyperparameters.
+    takes_inputs: ClassVar[bool] = False
+    bound_to_rows: ClassVar[bool] = False
+    # These may be a matter of an instance's hyperparameters.
+    autonomous: bool = True
+    closed_form: bool = False
     noise_type: str | None = None
     sde_type: str = "ito"
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, *, n_inputs: int = 0) -> None:
         super().__init__()
-        self.dim = dim
+        self.dim, self.n_inputs = dim, n_inputs
 
     @property
     def state_dim(self) -> int:
@@ -86,12 +101,47 @@ class Dynamics(nn.Module, ABC):
         state : Tensor of shape (..., state_dim)
             State.
         inputs : Tensor of shape (..., n_inputs), optional
-            Known inputs at ``t``.
+            Known inputs at ``t``; needed if ``n_inputs`` is not 0.
 
         Returns
         -------
         Tensor of shape (..., state_dim)
         """
+
+    def with_inputs(self, x: Tensor, inputs: Tensor | None) -> Tensor:
+        """``x`` and the inputs side by side, for a network that is to see both.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., width)
+            State, or part of it.
+        inputs : Tensor of shape (..., n_inputs), broadcastable, or None
+            Known inputs; ignored by a dynamics that was made without.
+
+        Returns
+        -------
+        Tensor of shape (..., width + n_inputs)
+
+        Raises
+        ------
+        ValueError
+            If the inputs are missing or not ``n_inputs`` many.
+        """
+        if self.n_inputs == 0:
+            return x
+        known = self.checked_inputs(inputs)
+        return torch.cat([x, known.expand(*x.shape[:-1], -1)], -1)
+
+    def checked_inputs(self, inputs: Tensor | None) -> Tensor:
+        """The inputs, if they are there and ``n_inputs`` many; otherwise a ValueError."""
+        if inputs is None or inputs.shape[-1] != self.n_inputs:
+            given = "none were given" if inputs is None else f"{inputs.shape[-1]} were given"
+            raise ValueError(
+                f"{type(self).__name__} was made for n_inputs={self.n_inputs}, but {given}: give "
+                f"forward a tensor of shape (..., {self.n_inputs}), or solve a dynamics that "
+                f"odeseries.driving.Driven has closed over its inputs."
+            )
+        return inputs
 
     def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         r"""Diffusion :math:`g` of a stochastic dynamics :math:`dX = f dt + g dW`.
@@ -111,7 +161,7 @@ class Dynamics(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} is an ordinary dynamics: no diffusion")
 
-    def flow(self, state: Tensor, t0: Tensor, t1: Tensor) -> Tensor:
+    def flow(self, state: Tensor, t0: Tensor, t1: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Exact state at ``t1`` of the solution through ``state`` at ``t0``.
 
         Parameters
@@ -120,6 +170,9 @@ class Dynamics(nn.Module, ABC):
             State at ``t0``.
         t0, t1 : Tensor, broadcastable to ``state[..., :1]``
             Times; ``t1`` may lie before ``t0``.
+        inputs : Tensor of shape (..., n_inputs), optional
+            Known inputs, the same all the way from ``t0`` to ``t1``; given only to a dynamics
+            that takes inputs.
 
         Returns
         -------

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron", "zero_last_layer"]
+__all__ = ["Perceptron", "Potential", "zero_last_layer"]
 
 
 class Perceptron(nn.Module):
@@ -32,6 +33,55 @@ class Perceptron(nn.Module):
         """Map ``[..., sizes[0]]`` to ``[..., sizes[-1]]``."""
         out: Tensor = self.layers(x)
         return out
+
+
+class Potential(nn.Module):
+    r"""Scalar function given by a perceptron with :math:`\tanh`, and its gradient in closed form.
+
+    The gradient is the chain rule written out: with :math:`h_i = \tanh(W_i h_{i-1} + b_i)` and
+    the value :math:`w^\top h_n`, it is :math:`g_n = w` and
+    :math:`g_{i-1} = W_i^\top [(1 - h_i^2) \odot g_i]` down to :math:`g_0`. It needs no autograd,
+    so that it works where gradients are off and costs one more pass where they are on.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the argument.
+    hidden : int
+        Width of the hidden layers.
+    depth : int
+        Number of hidden layers.
+    """
+
+    def __init__(self, dim: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        sizes = (dim, *[hidden] * depth)
+        self.layers = nn.ModuleList(nn.Linear(n_in, n_out) for n_in, n_out in pairwise(sizes))
+        # A constant added to a potential changes nothing: no bias.
+        self.last = nn.Linear(sizes[-1], 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Value, from ``[..., dim]`` to ``[...]``."""
+        out: Tensor = self.last(self._hidden(x)[-1])
+        return out[..., 0]
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Gradient at ``x``, of the shape of ``x``."""
+        slope = self.last.weight[0]
+        for layer, hidden in zip(reversed(self._linear()), reversed(self._hidden(x)), strict=True):
+            slope = (slope * (1 - hidden**2)) @ layer.weight
+        return slope
+
+    def _linear(self) -> list[nn.Linear]:
+        return cast("list[nn.Linear]", list(self.layers))
+
+    def _hidden(self, x: Tensor) -> list[Tensor]:
+        """Activations of every hidden layer."""
+        activations = []
+        for layer in self.layers:
+            x = torch.tanh(layer(x))
+            activations.append(x)
+        return activations
 
 
 def zero_last_layer(net: Perceptron) -> None:

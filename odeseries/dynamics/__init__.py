@@ -1,7 +1,10 @@
 """Built-in dynamics."""
 
+from odeseries.dynamics.augmented import Augmented
 from odeseries.dynamics.first_order import MLP
+from odeseries.dynamics.hamiltonian import Hamiltonian
 from odeseries.dynamics.linear import Linear
+from odeseries.dynamics.second_order import SecondOrder
 from odeseries.dynamics.stochastic import SDE
 
-__all__ = ["MLP", "SDE", "Linear"]
+__all__ = ["MLP", "SDE", "Augmented", "Hamiltonian", "Linear", "SecondOrder"]

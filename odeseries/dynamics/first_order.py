@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from torch import Tensor, nn
 
 from odeseries.interfaces import Dynamics
@@ -11,12 +13,14 @@ __all__ = ["MLP"]
 
 
 class MLP(Dynamics):
-    r"""Neural ordinary differential equation :math:`\dot z = f(z)`, :math:`f` a perceptron.
+    r"""Neural ordinary differential equation :math:`\dot z = f(z, u)`, :math:`f` a perceptron.
 
     Parameters
     ----------
     dim : int
         Dimension of the state.
+    n_inputs : int, default=0
+        Number of known inputs :math:`u`.
     hidden : int, default=64
         Width of the hidden layers.
     depth : int, default=2
@@ -35,12 +39,14 @@ class MLP(Dynamics):
     torch.Size([5, 3])
     """
 
-    def __init__(self, dim: int, *, hidden: int = 64, depth: int = 2) -> None:
-        super().__init__(dim)
-        self.field = Perceptron((dim, *[hidden] * depth, dim), nn.Tanh)
+    takes_inputs: ClassVar[bool] = True
+
+    def __init__(self, dim: int, *, n_inputs: int = 0, hidden: int = 64, depth: int = 2) -> None:
+        super().__init__(dim, n_inputs=n_inputs)
+        self.field = Perceptron((dim + n_inputs, *[hidden] * depth, dim), nn.Tanh)
 
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Derivative of the state, the same at every time."""
-        del t, inputs
-        out: Tensor = self.field(state)
+        del t
+        out: Tensor = self.field(self.with_inputs(state, inputs))
         return out

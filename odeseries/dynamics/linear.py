@@ -14,24 +14,33 @@ __all__ = ["Linear"]
 
 
 class Linear(Dynamics):
-    r"""Complex-diagonal linear dynamics :math:`\dot z_k = (-\rho_k + i \omega_k) z_k`.
+    r"""Complex-diagonal linear dynamics :math:`\dot z_k = \lambda_k z_k + b_k^\top u`.
 
-    Every pair of state coordinates is one complex mode with damping :math:`\rho_k > 0` and
-    angular frequency :math:`\omega_k`, so that
-    :math:`z_k(t_1) = e^{(-\rho_k + i \omega_k)(t_1 - t_0)} z_k(t_0)` at any time, without steps.
-    The parameterisation is stable: no mode grows forward in time.
+    Every pair of state coordinates is one complex mode with
+    :math:`\lambda_k = -\rho_k + i \omega_k`, damping :math:`\rho_k > 0` and angular frequency
+    :math:`\omega_k`. While the inputs :math:`u` do not change, without steps and for any
+    :math:`h`,
+
+    .. math:: z_k(t_0 + h) = e^{\lambda_k h} z_k(t_0)
+              + \lambda_k^{-1} (e^{\lambda_k h} - 1) b_k^\top u.
+
+    The parameterisation is stable: no mode grows forward in time, unless it is driven.
 
     Parameters
     ----------
     dim : int
         Dimension of the vector; the state has one coordinate more if it is odd.
+    n_inputs : int, default=0
+        Number of known inputs :math:`u`.
     fastest : float, default=20.0
         Highest initial angular frequency, in radians per unit of model time.
 
     References
     ----------
     Orvieto, A. et al. (2023). Resurrecting Recurrent Neural Networks for Long Sequences. ICML.
-    Section 3.2, diagonal parameterisation (there in discrete time).
+    Section 3.2, diagonal parameterisation (there in discrete time). Gu, A., Goel, K., Re, C.
+    (2022). Efficiently Modeling Long Sequences with Structured State Spaces. ICLR. Equation (1)
+    (driven; solved here by variation of constants).
 
     Examples
     --------
@@ -42,10 +51,11 @@ class Linear(Dynamics):
     torch.Size([2, 4])
     """
 
-    closed_form: ClassVar[bool] = True
+    takes_inputs: ClassVar[bool] = True
+    closed_form = True
 
-    def __init__(self, dim: int, *, fastest: float = 20.0) -> None:
-        super().__init__(dim)
+    def __init__(self, dim: int, *, n_inputs: int = 0, fastest: float = 20.0) -> None:
+        super().__init__(dim, n_inputs=n_inputs)
         modes = self.state_dim // 2
         slow = modes // 4
         frequency = torch.zeros(modes)
@@ -56,6 +66,7 @@ class Linear(Dynamics):
         damping = torch.logspace(-1.5, 0.5, modes)[torch.arange(modes) * 7 % modes]
         self.frequency = nn.Parameter(frequency)
         self.raw_damping = nn.Parameter(torch.log(torch.expm1(damping)))
+        self.drive = nn.Linear(n_inputs, self.state_dim, bias=False) if n_inputs else None
 
     @property
     def state_dim(self) -> int:
@@ -73,25 +84,26 @@ class Linear(Dynamics):
 
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Derivative of the state."""
-        del t, inputs
-        real, imaginary = state.chunk(2, -1)
-        return torch.cat(
-            [
-                -self.damping * real - self.frequency * imaginary,
-                self.frequency * real - self.damping * imaginary,
-            ],
-            -1,
-        )
+        del t
+        own = _times(-self.damping, self.frequency, state)
+        return own if self.drive is None else own + self.drive(self.checked_inputs(inputs))
 
-    def flow(self, state: Tensor, t0: Tensor, t1: Tensor) -> Tensor:
-        """Exact state at ``t1``: every mode turned and damped."""
+    def flow(self, state: Tensor, t0: Tensor, t1: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Exact state at ``t1``: every mode turned and damped, and driven by constant inputs."""
         elapsed = t1 - t0
-        real, imaginary = state.chunk(2, -1)
-        decay = torch.exp(-self.damping * elapsed)
-        cos, sin = torch.cos(self.frequency * elapsed), torch.sin(self.frequency * elapsed)
-        return torch.cat(
-            [decay * (cos * real - sin * imaginary), decay * (sin * real + cos * imaginary)], -1
+        turn = self.frequency * elapsed
+        decay, cos, sin = torch.exp(-self.damping * elapsed), torch.cos(turn), torch.sin(turn)
+        own = _times(decay * cos, decay * sin, state)
+        if self.drive is None:
+            return own
+        # exp(lambda h) - 1 without cancellation where h is small, and then over lambda.
+        real = torch.expm1(-self.damping * elapsed) * cos - 2 * torch.sin(turn / 2) ** 2
+        size = self.damping**2 + self.frequency**2
+        gain = (
+            (self.frequency * decay * sin - self.damping * real) / size,
+            -(self.damping * decay * sin + self.frequency * real) / size,
         )
+        return own + _times(*gain, self.drive(self.checked_inputs(inputs)))
 
     @torch.no_grad()
     def start_at(self, frequencies: Tensor) -> None:
@@ -100,3 +112,9 @@ class Linear(Dynamics):
         if count:
             self.frequency[-count:] = frequencies[:count].to(self.frequency)
             self.raw_damping[-count:] = -3.0
+
+
+def _times(real: Tensor, imaginary: Tensor, state: Tensor) -> Tensor:
+    """Product of complex numbers, one a mode, and of states that hold real parts first."""
+    a, b = state.chunk(2, -1)
+    return torch.cat([real * a - imaginary * b, real * b + imaginary * a], -1)

@@ -1,0 +1,236 @@
+"""Known inputs along time, and dynamics closed over them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from odeseries.errors import DataError, PluginError
+from odeseries.interfaces import Dynamics
+
+__all__ = ["Driven", "InputPath"]
+
+
+class InputPath:
+    """Inputs at any time, every row of a batch interpolating between knots of its own.
+
+    Before a row's first knot and after its last one the inputs stay as they are there; a row
+    without knots has zeros. Two knots at one time are a jump.
+
+    Parameters
+    ----------
+    times : Tensor of shape (batch, n_knots)
+        Knots; never decreasing within a row.
+    values : Tensor of shape (batch, n_knots, n_inputs)
+        Inputs at the knots.
+    mask : Tensor of bool, shape (batch, n_knots), optional
+        False where there is no knot; times and values may be anything there.
+    interpolation : {"linear", "previous"}, default="linear"
+        Straight lines between knots, or the value of the last knot until the next one.
+
+    Raises
+    ------
+    DataError
+        If the shapes don't agree, a time or value is not finite, the knots of a row are not
+        sorted, or the interpolation is unknown.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries.driving import InputPath
+    >>> path = InputPath(torch.tensor([[0.0, 1.0]]), torch.tensor([[[0.0], [2.0]]]))
+    >>> path(torch.tensor([[0.25]]))
+    tensor([[0.5000]])
+    """
+
+    def __init__(
+        self,
+        times: Tensor,
+        values: Tensor,
+        mask: Tensor | None = None,
+        *,
+        interpolation: Literal["linear", "previous"] = "linear",
+    ) -> None:
+        if interpolation not in ("linear", "previous"):
+            raise DataError(
+                f"interpolation={interpolation!r} is unknown: use 'linear' or 'previous'."
+            )
+        mask = torch.ones_like(times, dtype=torch.bool) if mask is None else mask
+        if times.ndim != 2 or values.shape[:-1] != times.shape or mask.shape != times.shape:
+            raise DataError(
+                f"times has the shape {tuple(times.shape)}, values {tuple(values.shape)} and mask "
+                f"{tuple(mask.shape)}: give (batch, n_knots), (batch, n_knots, n_inputs) and "
+                f"(batch, n_knots)."
+            )
+        self.interpolation = interpolation
+        self.times, self.values = _packed(times, values, mask)
+        _check_knots(self.times, self.values)
+
+    @property
+    def n_inputs(self) -> int:
+        """Number of inputs."""
+        return self.values.shape[-1]
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """Inputs at times of shape (batch, ..., 1); shape (batch, ..., n_inputs)."""
+        asked = t.reshape(len(t), -1).contiguous()
+        knots = self.times.to(t.dtype)
+        after = torch.searchsorted(knots, asked, right=True)
+        out = self._knot(after - 1)
+        if self.interpolation == "linear":
+            start, end = (knots.gather(1, self._index(i)) for i in (after - 1, after))
+            # At both ends the two knots are one, and their difference is zero.
+            share = (asked - start) / torch.where(end > start, end - start, 1)
+            out = torch.lerp(out, self._knot(after), share[..., None].to(out.dtype))
+        return out.reshape(*t.shape[:-1], self.n_inputs)
+
+    def segments(self) -> Tensor:
+        """Constant inputs before, between and after the knots, (batch, n_knots + 1, n_inputs)."""
+        return torch.cat([self.values[:, :1], self.values], 1)
+
+    def _index(self, i: Tensor) -> Tensor:
+        return i.clamp(0, self.times.shape[1] - 1)
+
+    def _knot(self, i: Tensor) -> Tensor:
+        """Values at knots of every row, (batch, n, n_inputs)."""
+        return self.values.gather(1, self._index(i)[..., None].expand(-1, -1, self.n_inputs))
+
+
+class Driven(Dynamics):
+    """A dynamics closed over the inputs of a batch, which ``solve`` takes like any other.
+
+    A closed form is used if it has one and the inputs are constant between knots.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        What is driven.
+    path : InputPath
+        Inputs of the rows to be solved, in their order and on their clock.
+
+    Raises
+    ------
+    PluginError
+        If the dynamics was not made for so many inputs.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries import solve
+    >>> from odeseries.driving import Driven, InputPath
+    >>> from odeseries.dynamics import MLP
+    >>> path = InputPath(torch.tensor([[0.0, 1.0]]), torch.tensor([[[0.0], [2.0]]]))
+    >>> driven = Driven(MLP(3, n_inputs=1), path)
+    >>> solve(driven, torch.ones(1, 3), torch.tensor([0.0, 0.3, 1.0])).ys.shape
+    torch.Size([1, 3, 3])
+    """
+
+    bound_to_rows = True
+
+    def __init__(self, dynamics: Dynamics, path: InputPath) -> None:
+        super().__init__(dynamics.dim)
+        if dynamics.n_inputs != path.n_inputs:
+            raise PluginError(
+                f"{type(dynamics).__name__} was made for n_inputs={dynamics.n_inputs}, but there "
+                f"are {path.n_inputs}: make it with n_inputs={path.n_inputs}, if its takes_inputs "
+                f"is True."
+            )
+        self.dynamics, self.path = dynamics, path
+        self.autonomous = False
+        self.closed_form = dynamics.closed_form and path.interpolation == "previous"
+        self.noise_type, self.sde_type = dynamics.noise_type, dynamics.sde_type
+
+    @property
+    def state_dim(self) -> int:
+        """Dimension of the driven dynamics' state."""
+        return self.dynamics.state_dim
+
+    def lift(self, z: Tensor) -> Tensor:
+        """Lift as the driven dynamics does."""
+        return self.dynamics.lift(z)
+
+    def read(self, state: Tensor) -> Tensor:
+        """Read as the driven dynamics does."""
+        return self.dynamics.read(state)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Derivative of the states of all rows, (batch, ..., state_dim)."""
+        del inputs
+        out: Tensor = self.dynamics(t, state, self._at(t, state))
+        return out
+
+    def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Diffusion of a stochastic dynamics."""
+        del inputs
+        return self.dynamics.diffusion(t, state, self._at(t, state))
+
+    def flow(self, state: Tensor, t0: Tensor, t1: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Flow of states (batch, 1, ..., state_dim) from knot to knot, then to all times ``t1``.
+
+        ``t0`` has the shape (batch, 1, ..., 1) and ``t1`` (batch, n_times, ..., 1), in every row
+        on one side of ``t0``.
+        """
+        del inputs
+        sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
+        asked = t1.reshape(len(t1), -1)
+        legs, along = self._legs(sign, t0.reshape(len(t0), 1), asked)
+        starts, along = sign * legs, along.to(state.dtype)
+
+        def shaped(x: Tensor) -> Tensor:
+            """From (batch, n, width) to (batch, n, ..., width)."""
+            return x.reshape(*x.shape[:2], *[1] * (t0.ndim - 3), x.shape[-1])
+
+        flow, states = self.dynamics.flow, [state]
+        for k in range(legs.shape[1] - 1):
+            start, end = starts[:, k : k + 1, None], starts[:, k + 1 : k + 2, None]
+            held = along[:, k : k + 1]
+            states.append(flow(states[-1], shaped(start), shaped(end), shaped(held)))
+        leg = torch.searchsorted(legs, sign * asked, right=True) - 1
+        row = torch.arange(len(leg), device=leg.device)[:, None]
+        start, held = starts[row, leg][..., None], along[row, leg]
+        return flow(torch.cat(states, 1)[row, leg], shaped(start), t1, shaped(held))
+
+    def _legs(self, sign: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+        """Starts of the legs on which inputs are constant, and these.
+
+        Starts are counted along the row's direction, so that they rise. Legs before ``t0`` and
+        after the last of ``t1`` have no length: a solution that exists until there may not exist
+        beyond.
+        """
+        knots, along = sign * self.path.times.to(t1.dtype), self.path.segments()
+        back = sign < 0
+        knots = torch.where(back, knots.flip(1), knots)
+        along = torch.where(back[..., None], along.flip(1), along)
+        last = (sign * t1).amax(1, keepdim=True)
+        knots = torch.minimum(torch.maximum(knots, sign * t0), last)
+        return torch.cat([sign * t0, knots], 1), along
+
+    def _at(self, t: Tensor, state: Tensor) -> Tensor:
+        """Inputs at times that broadcast against the states."""
+        inner = t.shape[1:] if t.ndim == state.ndim else [1] * (state.ndim - 1)
+        return self.path(t.expand(len(state), *inner)).to(state.dtype)
+
+
+def _packed(times: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Let what is no knot repeat the knot before it, or the first one, or be zero in all."""
+    index = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).cummax(1).values
+    index = torch.where(index < 0, mask.int().argmax(1)[:, None], index)
+    empty = ~mask.any(1)
+    times = times.gather(1, index).masked_fill(empty[:, None], 0)
+    values = values.gather(1, index[..., None].expand(values.shape))
+    return times, values.masked_fill(empty[:, None, None], 0)
+
+
+def _check_knots(times: Tensor, values: Tensor) -> None:
+    """Refuse knots between which nothing can be interpolated."""
+    broken = ~torch.isfinite(times).all(1) | ~torch.isfinite(values).flatten(1).all(1)
+    if bool(broken.any()):
+        raise DataError(
+            f"Inputs of row {int(broken.int().argmax())} are not finite: fill them in, or mask "
+            f"their knots."
+        )
+    unsorted = (times.diff(dim=1) < 0).any(1)
+    if bool(unsorted.any()):
+        raise DataError(f"The knots of row {int(unsorted.int().argmax())} are not sorted.")

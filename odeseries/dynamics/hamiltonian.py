@@ -1,0 +1,129 @@
+"""Dynamics that conserve a learned energy, or lose it and are driven."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from odeseries.interfaces import Dynamics
+from odeseries.nets import Potential
+
+__all__ = ["Hamiltonian"]
+
+SLIGHT = -3.0
+"""Where raw dampings start: softplus makes .05 of it."""
+
+
+class Hamiltonian(Dynamics):
+    r"""Hamiltonian neural network, driven and damped on request (port-Hamiltonian).
+
+    With positions :math:`q` and momenta :math:`p`, the two halves of the state, and a learned
+    energy :math:`H`,
+
+    .. math:: \dot q = \partial_p H, \qquad
+              \dot p = -\partial_q H - R \, \partial_p H + G u,
+
+    where the dissipation :math:`R` is diagonal and positive, and the inputs :math:`u` are forces
+    through a learned matrix :math:`G`. Without both, :math:`H` is constant along every path and
+    volumes are kept; without forces it never grows.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the state, an even number.
+    n_inputs : int, default=0
+        Number of known inputs :math:`u`.
+    hidden : int, default=64
+        Width of the hidden layers.
+    depth : int, default=2
+        Number of hidden layers.
+    separable : bool, default=False
+        Whether :math:`H(q, p) = V(q) + T(p)`, as methods such as leapfrog need it.
+    dissipation : bool, default=False
+        Whether energy is lost.
+
+    Raises
+    ------
+    ValueError
+        If the dimension is odd.
+
+    References
+    ----------
+    Greydanus, S., Dzamba, M., Yosinski, J. (2019). Hamiltonian Neural Networks. NeurIPS.
+    Equations (1)-(3). Zhong, Y. D., Dey, B., Chakraborty, A. (2020). Dissipative SymODEN. ICLR
+    Workshop on Integration of Deep Neural Models and Differential Equations. Equation (3) (the
+    port-Hamiltonian form).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries.dynamics import Hamiltonian
+    >>> dynamics = Hamiltonian(4)
+    >>> dynamics.energy(torch.zeros(5, 4)).shape, dynamics(torch.zeros(1), torch.zeros(5, 4)).shape
+    (torch.Size([5]), torch.Size([5, 4]))
+    """
+
+    takes_inputs: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        dim: int,
+        *,
+        n_inputs: int = 0,
+        hidden: int = 64,
+        depth: int = 2,
+        separable: bool = False,
+        dissipation: bool = False,
+    ) -> None:
+        super().__init__(dim, n_inputs=n_inputs)
+        if dim % 2:
+            raise ValueError(
+                f"dim={dim} is odd: every position of a Hamiltonian system has its momentum. Give "
+                f"an even dimension, or take 'second_order', which adds the velocities."
+            )
+        half = dim // 2
+        self.separable = separable
+        self.potential = Potential(half if separable else dim, hidden, depth)
+        self.kinetic = Potential(half, hidden, depth) if separable else None
+        self.raw_damping = nn.Parameter(torch.full((half,), SLIGHT)) if dissipation else None
+        self.drive = nn.Linear(n_inputs, half, bias=False) if n_inputs else None
+
+    def energy(self, state: Tensor) -> Tensor:
+        """Energy, up to a constant.
+
+        Parameters
+        ----------
+        state : Tensor of shape (..., dim)
+            Positions and momenta.
+
+        Returns
+        -------
+        Tensor of shape (...)
+        """
+        if self.kinetic is None:
+            total: Tensor = self.potential(state)
+            return total
+        position, momentum = state.chunk(2, -1)
+        parts: Tensor = self.potential(position) + self.kinetic(momentum)
+        return parts
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Derivative of positions and momenta, the same at every time."""
+        del t
+        by_position, by_momentum = self._gradient(state).chunk(2, -1)
+        force = -by_position
+        if self.raw_damping is not None:
+            force = force - functional.softplus(self.raw_damping) * by_momentum
+        if self.drive is not None:
+            force = force + self.drive(self.checked_inputs(inputs))
+        return torch.cat([by_momentum, force], -1)
+
+    def _gradient(self, state: Tensor) -> Tensor:
+        """Gradient of the energy."""
+        if self.kinetic is None:
+            return self.potential.gradient(state)
+        position, momentum = state.chunk(2, -1)
+        return torch.cat([self.potential.gradient(position), self.kinetic.gradient(momentum)], -1)
