@@ -176,7 +176,8 @@ def checks_of(
     True
     """
     subject = Subject(cls, dict(params or {}), dim)
-    chosen = [check for check in _suite(cls).checks if check.applies(subject)]
+    with torch.random.fork_rng(devices=[]):
+        chosen = [check for check in _suite(cls).checks if check.applies(subject)]
     if not chosen:
         raise TypeError(f"No check applies to {cls.__qualname__}, so that nothing was shown.")
     return chosen
