@@ -331,9 +331,7 @@ BROKEN_SOLVERS: dict[str, type[ode.Solver]] = {
         # What linear interpolation between the ends does to the times between.
         lambda ys, y0, t: ys[:, :1] + (t - t[:, :1])[..., None] * (ys[:, -1:] - ys[:, :1])
     ),
-    "gradients_reach_the_initial_state": stochastic(
-        lambda ys, y0, t: ys.detach() + 0.0 * y0[:, None]
-    ),
+    "gradients_reach_the_initial_state": Detached,
 }
 
 
@@ -527,16 +525,15 @@ def test_checks_become_tests(check: Callable[[], None]) -> None:
     check()
 
 
-DETACHED = BROKEN_SOLVERS["gradients_reach_the_initial_state"]
 REASON = {"gradients_reach_the_initial_state": "detached on purpose"}
 
 
 def test_a_report_says_what_failed_and_why() -> None:
     """With the number of checks first."""
-    report = check_class(DETACHED)
+    report = check_class(Detached)
     assert not report.ok
     first, *others = str(report).splitlines()
-    assert first == f"BrokenStochastic: {len(checks_of(DETACHED))} checks"
+    assert first == f"Detached: {len(checks_of(Detached))} checks"
     (wrong,) = [line for line in others if "passed" not in line]
     assert "failed" in wrong
     assert "gradients_reach_the_initial_state (The gradient is not" in wrong
@@ -551,7 +548,7 @@ def test_an_error_is_a_failure_with_its_type() -> None:
 
 def test_expected_failures_are_strict() -> None:
     """One that fails is well; one that passes is not."""
-    assert check_class(DETACHED, expected_failures=REASON).ok
+    assert check_class(Detached, expected_failures=REASON).ok
     report = check_class(Stochastic, expected_failures=REASON)
     assert not report.ok
     assert "passed unexpectedly gradients_reach_the_initial_state (take it from" in str(report)
@@ -559,9 +556,9 @@ def test_expected_failures_are_strict() -> None:
 
 def test_expected_failures_are_strict_in_pytest() -> None:
     """By pytest's own mark."""
-    mark = conforms(DETACHED, expected_failures=REASON).mark
+    mark = conforms(Detached, expected_failures=REASON).mark
     (marked,) = [case for case in mark.args[1] if case.marks]
-    assert marked.id == "BrokenStochastic-gradients_reach_the_initial_state"
+    assert marked.id == "Detached-gradients_reach_the_initial_state"
     assert marked.marks[0].kwargs == {"reason": "detached on purpose", "strict": True}
 
 
