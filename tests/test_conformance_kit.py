@@ -294,6 +294,14 @@ class Stochastic(ode.Solver):
         return solution
 
 
+class Detached(Stochastic):
+    """Paths without gradients."""
+
+    def spoilt(self, solution: ode.Solution, y0: Tensor, times: Tensor) -> ode.Solution:
+        """Detach, with a gradient that is 0."""
+        return replace(solution, ys=solution.ys.detach() + 0.0 * y0[:, None])
+
+
 def stochastic(change: Callable[[Tensor, Tensor, Tensor], Tensor]) -> type[ode.Solver]:
     """A stochastic solver whose paths are changed."""
 
@@ -370,6 +378,9 @@ class Good(ode.BaseForecaster):
     def build(self, spec: ode.Spec) -> ode.Model:
         """Make the network."""
         return Net(spec.n_channels)
+
+
+ode.register(Good, name="good_for_the_kit")
 
 
 def network(**methods: Any) -> type[Good]:
@@ -470,6 +481,8 @@ BROKEN_FORECASTERS: dict[str, type[ode.BaseForecaster]] = {
     "pickling_keeps_the_forecast": type(
         "Lost", (Good,), {"__reduce__": lambda self: (Good, (self.horizon,))}
     ),
+    # Nothing registers it.
+    "saving_keeps_the_forecast": network(),
     "loss_is_one_number_per_window": network(
         loss=lambda self, batch, generator: Net.loss(self, batch, generator).mean()
     ),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import tempfile
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -317,6 +319,17 @@ def _quantiles(net: ode.Model, batch: ode.Batch) -> torch.Tensor:
         f"shape {tuple(batch.targets.shape)} and 3 levels.",
     )
     return values[batch.asked]
+
+
+@SUITE.law()
+def saving_keeps_the_forecast(subject: Subject) -> None:
+    """A model that was saved and loaded forecasts the same; its class is known by a name."""
+    model = _fitted(subject)
+    with tempfile.TemporaryDirectory() as folder:
+        model.save(Path(folder, "model.zip"))
+        again = ode.load(Path(folder, "model.zip"))
+    require(type(again) is subject.cls, f"A {type(again).__name__} was loaded.")
+    _same(again.predict(ASKED), model.predict(ASKED), "Saving changes the forecast.", 0.0)
 
 
 @SUITE.law()
