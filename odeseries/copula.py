@@ -66,7 +66,8 @@ class Copula:
         quantiles, _ = fitted.net.quantiles(batch, levels)
         below = (quantiles < batch.targets[..., None]).sum(-1).double()
         scores = ndtri(((below + 0.5) / (len(LEVELS) + 1)).cpu().numpy())
-        scores = np.where(batch.observed.cpu().numpy() > 0, scores, np.nan)[..., :n_targets]
+        seen = (batch.observed > 0) & torch.isfinite(quantiles).all(-1)
+        scores = np.where(seen.cpu().numpy(), scores, np.nan)[..., :n_targets]
         length, share = _in_time(windows.times, scores)
         return cls(length, share, _across(scores))
 

@@ -103,7 +103,14 @@ class ODERNNEncoder(Encoder):
         for i in range(rows.shape[1]):
             times = torch.stack([torch.zeros_like(gaps[:, i]), gaps[:, i]], 1)
             start = self.dynamics.lift(state)
-            path = solve(self.dynamics, start, times, solver=self.solver, **self.solver_params)
+            path = solve(
+                self.dynamics,
+                start,
+                times,
+                solver=self.solver,
+                on_failure="nan",
+                **self.solver_params,
+            )
             jumped = self.cell(rows[:, i], self.dynamics.read(path.ys[:, -1]))
             state = torch.where((i < length)[:, None], jumped, state)
         return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -31,6 +32,7 @@ STEPS_WITHOUT_HOLDOUT = 100
 FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
+INITIALISING = threading.Lock()  # weights are drawn from the one generator of torch
 
 
 @dataclass(frozen=True)
@@ -254,7 +256,7 @@ class _Phase:
         self.loader = _loader(self.panel, periods, recipe)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
         self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel))
-        with torch.random.fork_rng(devices=[]):
+        with INITIALISING, torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = build(self.spec)
         self.net = net.to(recipe.device)

@@ -56,7 +56,7 @@ class Widths:
 def _held(net: Model, batch: Batch, levels: torch.Tensor) -> tuple[Float64, Float64, Float64]:
     """Ages, truth and quantiles of the observed targets."""
     quantiles, age = net.quantiles(batch, levels)
-    seen = batch.observed > 0
+    seen = (batch.observed > 0) & torch.isfinite(quantiles).all(-1)
     taken = [x[seen].double().cpu().numpy() for x in (age, batch.targets, quantiles)]
     return taken[0], taken[1], taken[2]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import os
+import warnings
 import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
@@ -24,7 +25,7 @@ from odeseries.checkpoints import Store, fingerprint
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
-from odeseries.errors import DataError
+from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.fitting import Recipe, Spec, fit
 from odeseries.forecasters.parameters import Declared
 from odeseries.forecasters.parts import N_HARMONICS
@@ -38,6 +39,7 @@ from odeseries.frames import (
     read_queries,
     sample_output,
 )
+from odeseries.frames.layout import ANONYMOUS, listed
 from odeseries.interfaces import Forecaster
 from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS, crps_from_quantiles
@@ -569,6 +571,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             rising = ~transform.decreasing[:, None]
             both = self._standard_quantiles(queries, panel, np.concatenate([levels, 1 - levels]))
             out = np.where(rising, both[..., : len(levels)], both[..., len(levels) :])
+        _warn_of_failures(out, queries, panel)
         kept = slice(panel.n_targets)
         out = out * scaling.std[kept, None] + scaling.mean[kept, None]
         return out if transform is None else transform.invert(out)
@@ -596,6 +599,20 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
         return out
+
+
+def _warn_of_failures(values: Float64, queries: Queries, panel: Panel) -> None:
+    """Say for which series there is no forecast."""
+    bad = np.flatnonzero(~np.isfinite(values).all((1, 2)))
+    if len(bad):
+        names = list(dict.fromkeys(panel.ids[i] for i in queries.series[bad]))
+        of = "" if names == [ANONYMOUS] else f" of the series {listed(names)}"
+        warnings.warn(
+            f"The dynamics could not be integrated to {len(bad)} of {len(values)} rows{of}: they "
+            "are NaN. Ask for nearer times, or fit with a smaller learning_rate or another solver.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
 
 
 def _probabilities(given: float | Sequence[float], name: str) -> list[float]:

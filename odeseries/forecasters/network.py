@@ -196,7 +196,14 @@ class FlowNetwork(Model):
         order = lead.abs().argsort(1)
         times = functional.pad(lead.gather(1, order), (1, 0))
         start = self.dynamics.lift(code)
-        path = solve(self.dynamics, start, times, solver=self.solver, **self.solver_params)
+        path = solve(
+            self.dynamics,
+            start,
+            times,
+            solver=self.solver,
+            on_failure="nan",
+            **self.solver_params,
+        )
         states = self.dynamics.read(path.ys[:, 1:])
         back = order.argsort(1)[..., None].expand_as(states)
         return states.gather(1, back)
