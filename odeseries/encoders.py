@@ -108,7 +108,7 @@ class ODERNNEncoder(Encoder):
                 start,
                 times,
                 solver=self.solver,
-                on_failure="nan",
+                on_failure="raise" if self.training else "nan",
                 **self.solver_params,
             )
             jumped = self.cell(rows[:, i], self.dynamics.read(path.ys[:, -1]))

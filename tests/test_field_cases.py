@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import pickle
 import random
 import threading
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -367,7 +370,7 @@ class Explosive(ode.Dynamics):
 def test_case_29_a_blow_up_names_the_step_and_what_to_try(solver: str) -> None:
     """A field that can't be integrated ends the fit in an error of the package."""
     series = pd.Series(np.arange(30.0) ** 2)
-    with pytest.raises(ode.SolverError, match=r"epoch 0 .*finite.* [Tt]ry"):
+    with pytest.raises(ode.OdeSeriesError, match=r"epoch 0 .*finite.* try another solver"):
         fitted(series, 6, dynamics=Explosive, solver=solver, solver_params={"n_steps": 20})
 
 
@@ -390,6 +393,53 @@ def test_case_29_a_failing_series_spares_the_others(panel: pd.DataFrame) -> None
     assert got.loc[ids[1]].isna().all(axis=None)
     rest = [ids[0], ids[2]]
     np.testing.assert_allclose(got.loc[rest], expected.loc[rest], rtol=1e-5)
+
+
+def test_case_31_the_best_weights_are_kept() -> None:
+    """Those of the least recorded loss, also where the last epoch is not the best."""
+    series = pd.Series(walk(80))
+    model = fitted(series, 8, max_epochs=12, patience=5, learning_rate=0.05)
+    first = model.history_[model.history_["phase"] == model.history_["phase"].iloc[0]]
+    best = first["held_out_loss"].idxmin()
+    assert model._fitted.held_out_loss == first["held_out_loss"][best]
+    assert model.n_steps_ == first["step"][best]
+    blind = fitted(series, 8, validation_fraction=0)
+    assert blind.history_["held_out_loss"].isna().all()
+
+
+def test_case_33_fits_leave_nothing_behind() -> None:
+    """The number of live tensors is flat over fits, and the history holds plain numbers."""
+    series = pd.Series(walk(30))
+
+    def tensors() -> int:
+        gc.collect()
+        return sum(isinstance(x, torch.Tensor) for x in gc.get_objects())
+
+    model = fitted(series, 4, max_epochs=1)
+    before = tensors()
+    for _ in range(4):
+        model = fitted(series, 4, max_epochs=1)
+    assert tensors() <= before
+    assert all(dtype.kind in "ifOU" or dtype == "str" for dtype in model.history_.dtypes)
+    del model
+    assert tensors() < before
+
+
+def test_case_39_files_travel_between_machines(
+    wave_model: ode.LatentODEForecaster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Loaded without a GPU where there is none; asked for one, the error says so."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    wave_model.save(tmp_path / "model")
+    asked = [pd.Timedelta("9D")]
+    got = ode.load(tmp_path / "model", device="auto").predict(asked)
+    pd.testing.assert_series_equal(got, wave_model.predict(asked))
+    with pytest.raises(ValueError, match="no GPU is usable here"):
+        ode.load(tmp_path / "model", device="cuda")
+    again = pickle.loads(pickle.dumps(wave_model))  # noqa: S301  # of our own making
+    pd.testing.assert_series_equal(again.predict(asked), got)
+    with pytest.raises(ValueError, match="no GPU is usable here"):
+        fitted(pd.Series(walk(20)), 3, device="cuda")
 
 
 # Channels

@@ -201,7 +201,7 @@ class FlowNetwork(Model):
             start,
             times,
             solver=self.solver,
-            on_failure="nan",
+            on_failure="raise" if self.training else "nan",
             **self.solver_params,
         )
         states = self.dynamics.read(path.ys[:, 1:])
