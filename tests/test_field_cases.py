@@ -366,7 +366,7 @@ class Explosive(ode.Dynamics):
         return self.rate * 1e3 * state**2
 
 
-@pytest.mark.parametrize("solver", ["rk4", "torchdiffeq:dopri5"])
+@pytest.mark.parametrize("solver", ["rk4", "euler"])
 def test_case_29_a_blow_up_names_the_step_and_what_to_try(solver: str) -> None:
     """A field that can't be integrated ends the fit in an error of the package."""
     series = pd.Series(np.arange(30.0) ** 2)
@@ -434,11 +434,11 @@ def test_case_39_files_travel_between_machines(
     asked = [pd.Timedelta("9D")]
     got = ode.load(tmp_path / "model", device="auto").predict(asked)
     pd.testing.assert_series_equal(got, wave_model.predict(asked))
-    with pytest.raises(ValueError, match="no GPU is usable here"):
+    with pytest.raises(ValueError, match="no such GPU is usable here"):
         ode.load(tmp_path / "model", device="cuda")
     again = pickle.loads(pickle.dumps(wave_model))  # noqa: S301  # of our own making
     pd.testing.assert_series_equal(again.predict(asked), got)
-    with pytest.raises(ValueError, match="no GPU is usable here"):
+    with pytest.raises(ValueError, match="no such GPU is usable here"):
         fitted(pd.Series(walk(20)), 3, device="cuda")
 
 
