@@ -33,10 +33,11 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
 def odeseries_solvers() -> dict[str, type[Solver]]:
     """Solvers of the package, and those of torchdiffeq and torchsde under their qualifiers."""
     from odeseries.solvers import torchdiffeq, torchsde
-    from odeseries.solvers.runge_kutta import RK4, Euler, Midpoint
+    from odeseries.solvers.runge_kutta import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5
     from odeseries.solvers.stochastic import EulerMaruyama, Milstein, StochasticHeun
 
     own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
+    own |= {"heun": Heun, "dopri5": Dopri5, "tsit5": Tsit5}
     own |= {
         "euler_maruyama": EulerMaruyama,
         "milstein": Milstein,

@@ -230,6 +230,9 @@ class SolveOptions:
         Most steps of one row.
     noise : Noise or None
         Given to stochastic methods only, whose field is then the drift.
+    separable : bool
+        Whether the field may be asked for some of the rows only, which is so if it knows nothing
+        of a row but its time and state.
     """
 
     step: float | None = None
@@ -238,6 +241,7 @@ class SolveOptions:
     atol: float = 1e-4
     max_steps: int = 10_000
     noise: Noise | None = None
+    separable: bool = False
 
 
 @dataclass(frozen=True)
@@ -290,6 +294,8 @@ class Solver(ABC):
     NON_FINITE: ClassVar[int] = 1
     STEP_BUDGET: ClassVar[int] = 2
     STEP_UNDERFLOW: ClassVar[int] = 3
+    BLOW_UP: ClassVar[int] = 4
+    STIFF: ClassVar[int] = 5
 
     @abstractmethod
     def integrate(

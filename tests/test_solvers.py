@@ -20,7 +20,7 @@ from odeseries.solvers.torchdiffeq import METHODS
 from tests.problems import DECAY, PROBLEMS, ROTATION, SEASONAL, Problem
 
 NAN = {"on_failure": "nan"}
-OWN = ["euler", "midpoint", "rk4"]
+OWN = ["euler", "midpoint", "heun", "rk4"]
 THEIRS = [f"torchdiffeq:{name}" for name in METHODS]
 ADAPTIVE = [name for name in THEIRS if get("solver", name).adaptive]
 

@@ -1,7 +1,7 @@
 """Integration of learned dynamics over ragged batches."""
 
 from odeseries.solvers.noise import row_seeds
-from odeseries.solvers.runge_kutta import RK4, Euler, FixedStep, Midpoint
+from odeseries.solvers.runge_kutta import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5
 from odeseries.solvers.solve import solve
 
-__all__ = ["RK4", "Euler", "FixedStep", "Midpoint", "row_seeds", "solve"]
+__all__ = ["RK4", "Dopri5", "Euler", "Heun", "Midpoint", "Tsit5", "row_seeds", "solve"]

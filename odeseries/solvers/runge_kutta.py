@@ -1,7 +1,8 @@
-"""The package's own explicit Runge-Kutta methods: fixed steps, every row on its own times."""
+"""The package's own explicit Runge-Kutta methods: every row on its own times and steps."""
 
 from __future__ import annotations
 
+import warnings
 from abc import abstractmethod
 from typing import ClassVar
 
@@ -9,47 +10,40 @@ import torch
 from torch import Tensor
 
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.solvers import tableaux
 from odeseries.solvers.grids import Grid
+from odeseries.solvers.outputs import sink_for
+from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.stepping import Clock, march
+from odeseries.solvers.tableaux import Tableau
 
-__all__ = ["RK4", "Euler", "FixedStep", "Midpoint"]
+__all__ = [
+    "RK4",
+    "AdaptiveStep",
+    "Dopri5",
+    "Euler",
+    "FixedStep",
+    "Heun",
+    "Midpoint",
+    "RungeKutta",
+    "Tsit5",
+]
 
 
-class FixedStep(Solver):
-    r"""Steps of one length per row, with dense output between them.
+class RungeKutta(Solver):
+    """An explicit method given by its tableau, with dense output at every row's own times.
 
-    A row starts at its first time and steps towards its last. With ``step`` its grid is
-    :math:`t_0 + k h`, whatever else is asked for: a row's state at a time depends neither on its
-    other times nor on the other rows. With ``n_steps`` the step is that share of the row's own
-    span. Between steps the state is interpolated, by the cubic Hermite polynomial through both
-    ends' states and slopes, whose error is of order :math:`h^4` (linearly for order 1).
+    No row looks at another. Where only the first and the last time are asked for, nothing is
+    interpolated.
 
     References
     ----------
     Hairer, E., Norsett, S. P., Wanner, G. (1993). Solving Ordinary Differential Equations I.
-    Second edition. Section II.1 (methods); Section II.6, equation (6.7) (dense output).
+    Second edition. Sections II.1 (methods), II.4 (step control) and II.6 (dense output).
     """
 
-    adaptive: ClassVar[bool] = False
-    stages: ClassVar[int]
-
-    @abstractmethod
-    def increment(self, field: VectorField, t: Tensor, h: Tensor, y: Tensor, k1: Tensor) -> Tensor:
-        """Mean slope over a step, ``(y(t + h) - y(t)) / h``, given the slope ``k1`` at ``t``.
-
-        Parameters
-        ----------
-        field : callable
-            Vector field.
-        t, h : Tensor of shape (batch, 1, ...)
-            Start and signed length of the step of every row; a row at its end has length 0.
-        y, k1 : Tensor of shape (batch, ..., state_dim)
-            State and slope at ``t``.
-
-        Returns
-        -------
-        Tensor of shape (batch, ..., state_dim)
-        """
+    tableau: ClassVar[Tableau]
 
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
@@ -59,96 +53,133 @@ class FixedStep(Solver):
         Raises
         ------
         SolverError
-            If a row needs more than ``options.max_steps`` steps; nothing is evaluated then.
+            If a row needs more than ``options.max_steps`` fixed steps; nothing is evaluated then.
         """
-        grid = Grid.of(times, options)
-        ys, status = self._march(field, y0, grid)
-        failed = status != self.OK
-        if bool(failed.any()):
-            ys = ys.detach()
-            if not bool(failed.all()):
-                rest, _ = self._march(field, stood_in(failed, y0), grid.stopped(failed))
-                ys = torch.where(column(failed, ys), ys, rest)
-        return Solution(ys, self._stats(grid.counts), status)
+        solution = self._solve(field, y0, Clock.of(times), options)
+        failed = solution.status != self.OK
+        if not (solution.ys.requires_grad and bool(failed.any())):
+            return solution
+        # What is infinite in failed rows would reach the gradients of parameters that all share.
+        ys = solution.ys.detach()
+        if not bool(failed.all()):
+            clock = Clock.of(times).stopped(failed)
+            rest = self._solve(field, stood_in(failed, y0), clock, options)
+            ys = torch.where(column(failed, ys), ys, rest.ys)
+        return Solution(ys, solution.stats, solution.status)
 
-    def _march(self, field: VectorField, y0: Tensor, grid: Grid) -> tuple[Tensor, Tensor]:
-        """States at the times asked for, and the status of every row."""
-        t = column(grid.start, y0)
-        states, slopes = [y0], [field(t.to(y0.dtype), y0)]
-        for k in range(int(grid.counts.max()) if len(y0) else 0):
-            # A row at its end goes on with steps of length 0, back to a state known to be finite.
-            h = column(torch.where(grid.counts > k, grid.step, 0), y0).to(y0.dtype)
-            mean = self.increment(field, t.to(y0.dtype), h, states[-1], slopes[-1])
-            states.append(states[-1] + h * mean)
-            t = column(grid.start + grid.counts.clamp(max=k + 1) * grid.step, y0)
-            slopes.append(field(t.to(y0.dtype), states[-1]))
-        all_states, all_slopes = torch.stack(states, 1), torch.stack(slopes, 1)
-        return self._dense(all_states, all_slopes, grid), status_of(all_states, all_slopes)
+    @abstractmethod
+    def _solve(
+        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    ) -> Solution:
+        """Integrate once; failed rows may be infinite or NaN."""
 
-    def _dense(self, states: Tensor, slopes: Tensor, grid: Grid) -> Tensor:
-        """Interpolate states and slopes (batch, n_steps + 1, ...) at the times asked for."""
-        moving = torch.where(grid.step == 0, 1, grid.step)
-        position = grid.elapsed / moving[:, None]
-        # A time on the grid belongs to the step that ends there, not to one that may never be.
-        before = torch.minimum(position.ceil().long() - 1, grid.counts[:, None] - 1).clamp(min=0)
-        after = torch.minimum(before + 1, grid.counts[:, None])
-        share = column((position - before).to(states.dtype), states)
-        a, b = _pick(states, before), _pick(states, after)
-        if self.order == 1:
-            return a + share * (b - a)
-        h = column(grid.step.to(states.dtype), states)
-        return _hermite(share, h, (a, b), (_pick(slopes, before), _pick(slopes, after)))
 
-    def _stats(self, counts: Tensor) -> SolverStats:
-        """Count evaluations and steps; a step's last slope is the next one's first."""
-        return SolverStats(1 + self.stages * counts, counts, torch.zeros_like(counts))
+class FixedStep(RungeKutta):
+    """Steps of one length per row.
+
+    With ``step`` a row's grid is :math:`t_0 + k h`, whatever else is asked for: its state at a
+    time depends neither on its other times nor on the other rows. With ``n_steps`` the step is
+    that share of the row's own span. Between steps the state is interpolated by the cubic Hermite
+    polynomial through both ends' states and slopes, whose error is of order :math:`h^4`
+    (linearly for order 1).
+    """
+
+    adaptive: ClassVar[bool] = False
+
+    def _solve(
+        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    ) -> Solution:
+        """March over the grid."""
+        pace = FixedPace(Grid.of(clock.elapsed, options))
+        sink = sink_for(self.tableau, y0, clock)
+        slope = field(clock.at(pace.elapsed, y0), y0) if sink.closing else None
+        y, slope = march(field, self.tableau, (y0, slope), clock, pace, sink)
+        status = status_of(y) if slope is None else status_of(y, slope)
+        stages = len(self.tableau.nodes) - 1
+        return Solution(sink.result(y), pace.stats(stages, int(sink.closing)), status)
+
+
+class AdaptiveStep(RungeKutta):
+    """Steps whose lengths every row chooses from its own estimated error."""
+
+    adaptive: ClassVar[bool] = True
+
+    def _solve(
+        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    ) -> Solution:
+        """March until every row has arrived or failed."""
+        if options.rtol + options.atol < 10 * torch.finfo(y0.dtype).eps:
+            warnings.warn(
+                f"rtol={options.rtol:g} and atol={options.atol:g} are finer than {y0.dtype} can "
+                f"resolve: raise them, or use states of torch.float64.",
+                stacklevel=2,
+            )
+        pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
+        sink = sink_for(self.tableau, y0, clock)
+        slope = field(clock.at(pace.elapsed, y0), y0)
+        pace.begin(field, y0, slope)
+        y, _ = march(field, self.tableau, (y0, slope), clock, pace, sink)
+        stats, status = pace.outcome()
+        return Solution(sink.result(y), stats, status)
 
 
 class Euler(FixedStep):
     """Explicit Euler: order 1, one evaluation a step. For comparison with residual networks."""
 
-    order: ClassVar[int] = 1
-    stages: ClassVar[int] = 1
-
-    def increment(self, field: VectorField, t: Tensor, h: Tensor, y: Tensor, k1: Tensor) -> Tensor:
-        """Take the slope at the start."""
-        return k1
+    order: ClassVar[float] = 1
+    tableau: ClassVar[Tableau] = tableaux.EULER
 
 
 class Midpoint(FixedStep):
     """Explicit midpoint rule: order 2, two evaluations a step. Cheap, for smooth learned fields."""
 
-    order: ClassVar[int] = 2
-    stages: ClassVar[int] = 2
+    order: ClassVar[float] = 2
+    tableau: ClassVar[Tableau] = tableaux.MIDPOINT
 
-    def increment(self, field: VectorField, t: Tensor, h: Tensor, y: Tensor, k1: Tensor) -> Tensor:
-        """Take the slope in the middle."""
-        return field(t + h / 2, y + h / 2 * k1)
+
+class Heun(FixedStep):
+    """Heun's method, the explicit trapezoidal rule: order 2, two evaluations a step.
+
+    Like the midpoint rule, but it asks the field at the ends of the steps only, as suits fields
+    driven by inputs that are known there.
+    """
+
+    order: ClassVar[float] = 2
+    tableau: ClassVar[Tableau] = tableaux.HEUN
 
 
 class RK4(FixedStep):
     """Classical Runge-Kutta method: order 4, four evaluations a step. The default."""
 
-    order: ClassVar[int] = 4
-    stages: ClassVar[int] = 4
-
-    def increment(self, field: VectorField, t: Tensor, h: Tensor, y: Tensor, k1: Tensor) -> Tensor:
-        """Take the weighted mean of four slopes."""
-        k2 = field(t + h / 2, y + h / 2 * k1)
-        k3 = field(t + h / 2, y + h / 2 * k2)
-        k4 = field(t + h, y + h * k3)
-        return (k1 + 2 * (k2 + k3) + k4) / 6
+    order: ClassVar[float] = 4
+    tableau: ClassVar[Tableau] = tableaux.RK4
 
 
-def _pick(stacked: Tensor, index: Tensor) -> Tensor:
-    """Entries ``stacked[b, index[b, i]]``."""
-    return stacked[torch.arange(len(stacked), device=index.device)[:, None], index]
+class Dopri5(AdaptiveStep):
+    """Dormand and Prince's pair of orders 5 and 4: six evaluations a step.
+
+    The usual choice where the accuracy matters. The interpolation between steps is of order 4.
+
+    References
+    ----------
+    Dormand, J. R., Prince, P. J. (1980). A Family of Embedded Runge-Kutta Formulae. Journal of
+    Computational and Applied Mathematics 6(1). Table 2.
+    Shampine, L. F. (1986). Some Practical Runge-Kutta Formulas. Mathematics of Computation
+    46(173). (Interpolation.)
+    """
+
+    order: ClassVar[float] = 5
+    tableau: ClassVar[Tableau] = tableaux.DOPRI5
 
 
-def _hermite(
-    s: Tensor, h: Tensor, ends: tuple[Tensor, Tensor], slopes: tuple[Tensor, Tensor]
-) -> Tensor:
-    """Evaluate the cubic through both ends of a step with both slopes, at the share ``s`` of it."""
-    (a, b), (fa, fb) = ends, slopes
-    inner = (1 - 2 * s) * (b - a) + (s - 1) * h * fa + s * h * fb
-    return (1 - s) * a + s * b + s * (s - 1) * inner
+class Tsit5(AdaptiveStep):
+    """Tsitouras's pair of orders 5 and 4: six evaluations a step, often fewer steps than dopri5.
+
+    References
+    ----------
+    Tsitouras, C. (2011). Runge-Kutta Pairs of Order 5(4) Satisfying Only the First Column
+    Simplifying Assumption. Computers and Mathematics with Applications 62(2). Section 3.
+    """
+
+    order: ClassVar[float] = 5
+    tableau: ClassVar[Tableau] = tableaux.TSIT5

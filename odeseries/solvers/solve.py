@@ -21,12 +21,16 @@ DEFAULT_STEPS = 20
 CAUSES = {
     Solver.NON_FINITE: "the state or its derivative became infinite or NaN",
     Solver.STEP_BUDGET: "max_steps were used up",
-    Solver.STEP_UNDERFLOW: "the step became too small, as in a blow-up or a stiff problem",
+    Solver.STEP_UNDERFLOW: "the step became too small, as at a singularity",
+    Solver.BLOW_UP: "the state grew without bound",
+    Solver.STIFF: "max_steps were used up by steps that stability keeps short: the problem is stiff",
 }
 REMEDIES = {
     Solver.NON_FINITE: "Try a smaller step or tighter tolerances, and look at the field there",
     Solver.STEP_BUDGET: "Try looser tolerances, or raise max_steps",
     Solver.STEP_UNDERFLOW: "See whether the solution exists there, or use a fixed step",
+    Solver.BLOW_UP: "See whether the solution exists there, bound the field, or learn more slowly",
+    Solver.STIFF: 'Use an implicit method such as "torchdiffeq:scipy_radau", or bound the field',
 }
 
 
@@ -109,7 +113,8 @@ def solve(
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
-        options = replace(options, noise=noise)
+        separable = isinstance(dynamics, Dynamics)
+        options = replace(options, noise=noise, separable=separable)
         solution = method.integrate(_checked(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
