@@ -31,9 +31,7 @@ class Ends(Sink):
         self.rows = torch.arange(len(y0), device=y0.device)
         self.left: list[tuple[Tensor, Tensor]] = []
 
-    def record(
-        self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step
-    ) -> None:
+    def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep nothing."""
 
     def leave(self, y: Tensor, keep: Tensor) -> None:
@@ -76,9 +74,7 @@ class Dense(Sink):
         at_start = (clock.elapsed == 0).nonzero()
         self.taken = [(self._place(at_start), y0[at_start[:, 0]])]
 
-    def record(
-        self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step
-    ) -> None:
+    def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep a step; take the states out of those before if there are many."""
         self.steps.append((before, length, after, [y, *step.moves]))
         if self.size is not None and len(self.steps) >= self.size:

@@ -56,6 +56,10 @@ class FixedPace(Pace):
         self.elapsed = torch.where(self.counts > self.done, self.done * self.step, self.end)
         return Verdict(True)
 
+    def put_aside(self) -> Tensor | None:
+        """Keep all rows, so that what is computed for one depends on no other's length."""
+        return None
+
     def stats(self, per_step: int, before: int) -> SolverStats:
         """Work of every row, given evaluations of a step and those before the first."""
         nfe = before + per_step * self.counts
@@ -171,7 +175,7 @@ class AdaptivePace(Pace):
         if flags[2]:
             self._fail(stuck, Solver.STEP_UNDERFLOW, y)
         self._watch(y, step.y.detach(), moves)
-        return Verdict(True, accept if flags[1] else None, self._kept())
+        return Verdict(True, accept if flags[1] else None)
 
     def _retry(self, y: Tensor, broken: Tensor) -> Verdict:
         """Shorten the steps to infinity or NaN, and leave all others as they were."""
@@ -215,8 +219,8 @@ class AdaptivePace(Pace):
         reach = torch.maximum(self.elapsed, 1e-3 * self.span)
         return 10 * torch.finfo(reach.dtype).eps * reach
 
-    def _kept(self) -> Tensor | None:
-        """Rows to go on with, if it pays to put the others aside."""
+    def put_aside(self) -> Tensor | None:
+        """Go on with the rows that have a way to go, if it pays to put the others aside."""
         if not (self.compact and 0 < self.left < COMPACT_BELOW * len(self.rows)):
             return None
         self._write()
@@ -281,4 +285,5 @@ def _size(y: Tensor) -> Tensor:
 def _norm(x: Tensor) -> Tensor:
     """Root mean square of every row."""
     flat = x.flatten(1)
-    return torch.linalg.vector_norm(flat, dim=1).mul_(flat.shape[1] ** -0.5)
+    length: Tensor = torch.linalg.vector_norm(flat, dim=1)
+    return length.mul_(flat.shape[1] ** -0.5)

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.interfaces import Solution, SolveOptions, Solver, VectorField
 from odeseries.solvers import tableaux
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for

@@ -23,7 +23,7 @@ CAUSES = {
     Solver.STEP_BUDGET: "max_steps were used up",
     Solver.STEP_UNDERFLOW: "the step became too small, as at a singularity",
     Solver.BLOW_UP: "the state grew without bound",
-    Solver.STIFF: "max_steps were used up by steps that stability keeps short: the problem is stiff",
+    Solver.STIFF: "max_steps were used up by steps kept short by stability (the problem is stiff)",
 }
 REMEDIES = {
     Solver.NON_FINITE: "Try a smaller step or tighter tolerances, and look at the field there",
@@ -142,7 +142,10 @@ def _check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
 
 def _per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     """Check times and bring them to (batch, n_times), padding set to the last valid time."""
-    times = times if times.is_floating_point() else times.double()
+    exact = times.dtype if times.is_floating_point() else torch.float64
+    times = times.to(torch.promote_types(exact, y0.dtype))
+    exact = times.dtype if times.is_floating_point() else torch.float64
+    times = times.to(torch.promote_types(exact, y0.dtype))
     shape = tuple(times.shape)
     if times.ndim == 1:
         times = times.expand(len(y0), -1)

@@ -119,13 +119,10 @@ class Verdict:
         Whether any row advanced; otherwise nothing of the step may be kept.
     accept : Tensor of bool, shape (batch,), or None
         Rows that advanced; None if all did.
-    keep : Tensor of int64 or None
-        The rows to go on with; None for all.
     """
 
     taken: bool
     accept: Tensor | None = None
-    keep: Tensor | None = None
 
 
 class Pace(Protocol):
@@ -146,6 +143,9 @@ class Pace(Protocol):
     def judge(self, y: Tensor, step: Step) -> Verdict:
         """Look at the step that was proposed, and move on."""
 
+    def put_aside(self) -> Tensor | None:
+        """Let rows go that are at their ends; those to go on with, None for all."""
+
 
 class Sink(Protocol):
     """Takes what is to be kept of the steps."""
@@ -153,9 +153,7 @@ class Sink(Protocol):
     closing: bool
     """Whether the slope at the end of every step is needed."""
 
-    def record(
-        self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step
-    ) -> None:
+    def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep a step from the state ``y`` at ``before``; rows that rejected it stay there."""
 
     def leave(self, y: Tensor, keep: Tensor) -> None:
@@ -198,10 +196,11 @@ def march(
             continue
         sink.record(before, length, pace.elapsed, y, step)
         y, slope = _moved(y, slope, step, verdict.accept)
-        if verdict.keep is not None:
-            sink.leave(y, verdict.keep)
-            y, clock = y[verdict.keep], clock.take(verdict.keep)
-            slope = None if slope is None else slope[verdict.keep]
+        keep = pace.put_aside()
+        if keep is not None:
+            sink.leave(y, keep)
+            y, clock = y[keep], clock.take(keep)
+            slope = None if slope is None else slope[keep]
     return y, slope
 
 
