@@ -24,6 +24,7 @@ from odeseries.interfaces import (
 )
 from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
+from odeseries.odenet import ODENetClassifier
 from odeseries.persistence import load
 from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
@@ -39,6 +40,7 @@ __all__ = [
     "LatentODEForecaster",
     "Model",
     "Noise",
+    "ODENetClassifier",
     "ODERNNForecaster",
     "OdeSeriesError",
     "PanelSplit",

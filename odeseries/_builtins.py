@@ -13,6 +13,7 @@ from odeseries.interfaces import Dynamics, Forecaster, Solver
 def odeseries_dynamics() -> dict[str, type[Dynamics]]:
     """Dynamics of the package."""
     from odeseries.dynamics.augmented import Augmented
+    from odeseries.dynamics.convolutional import Convolutional
     from odeseries.dynamics.first_order import MLP
     from odeseries.dynamics.hamiltonian import Hamiltonian
     from odeseries.dynamics.linear import Linear
@@ -21,6 +22,7 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
 
     return {
         "augmented": Augmented,
+        "convolutional": Convolutional,
         "hamiltonian": Hamiltonian,
         "linear": Linear,
         "mlp": MLP,

@@ -284,7 +284,7 @@ class _Phase:
         loader = _loader(panel, self.spec.periods, self.recipe)
         return list(_cut(loader, windows, 64, self.recipe.device))
 
-    def loop(self, description: str) -> Loop:
+    def loop(self, description: str) -> Loop[Batch]:
         """The loop that trains the network."""
         return Loop(
             self.net,

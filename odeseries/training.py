@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -18,12 +18,14 @@ from odeseries.averaging import Averaged, State
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
 from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
-from odeseries.windows import Batch
 
 __all__ = ["Loop", "Trained", "one_thread"]
 
 MOST_SKIPPED = 20
 CLIP_NORM = 1.0
+
+B = TypeVar("B")
+"""What the loss takes for one batch."""
 
 
 @contextmanager
@@ -72,7 +74,7 @@ class Trained:
     interrupted: bool = False
 
 
-class Loop:
+class Loop(Generic[B]):
     """Trains a network on batches.
 
     Ctrl-C ends the loop and keeps the best weights so far. Where the control has a store, the
@@ -96,12 +98,14 @@ class Loop:
         Time, callbacks and checkpoints.
     randomness : Randomness
         What batches and losses draw from; restored with the rest.
+    refits : bool, default=True
+        Whether training as long again follows a search, which then leaves time for it.
     """
 
     def __init__(
         self,
         net: nn.Module,
-        loss: Callable[[Batch], Tensor],
+        loss: Callable[[B], Tensor],
         *,
         learning_rate: float,
         decay: float,
@@ -109,9 +113,11 @@ class Loop:
         verbose: bool,
         control: Control,
         randomness: Randomness,
+        refits: bool = True,
     ) -> None:
         self.net, self.loss, self.description, self.verbose = net, loss, description, verbose
         self.learning_rate, self.control, self.randomness = learning_rate, control, randomness
+        self.refits = refits
         matrices = [p for p in net.parameters() if p.ndim > 1]
         vectors = [p for p in net.parameters() if p.ndim <= 1]
         groups: list[dict[str, Any]] = [
@@ -128,7 +134,7 @@ class Loop:
 
     def search(
         self,
-        epochs: Iterator[Iterator[Batch]],
+        epochs: Iterator[Iterator[B]],
         validate: Callable[[], float],
         *,
         max_epochs: int,
@@ -142,7 +148,7 @@ class Loop:
 
         Parameters
         ----------
-        epochs : iterator of iterators of Batch
+        epochs : iterator of iterators of batches
             Endless.
         validate : callable
             Held-out loss of the network as it is.
@@ -177,7 +183,7 @@ class Loop:
             self._keep(self.best)
         return trained
 
-    def cycle(self, epochs: Iterator[Iterator[Batch]], steps: int, *, tail: float = 0.0) -> Trained:
+    def cycle(self, epochs: Iterator[Iterator[B]], steps: int, *, tail: float = 0.0) -> Trained:
         """Train a fixed number of steps on one rise and fall of the rate; keep the average.
 
         Where time is too short for all steps, the rate rises and falls in the time that there
@@ -185,7 +191,7 @@ class Loop:
 
         Parameters
         ----------
-        epochs : iterator of iterators of Batch
+        epochs : iterator of iterators of batches
             Endless.
         steps : int
             Number of steps.
@@ -210,7 +216,52 @@ class Loop:
         self._keep(self.averaged.copy())
         return trained
 
-    def _search_epoch(self, batches: Iterator[Batch], tail: float) -> list[float]:
+    def epoch(self, batches: Iterator[B]) -> Trained:
+        """Train for one more epoch at a constant rate, without taking the average over.
+
+        Parameters
+        ----------
+        batches : iterator of batches
+            One epoch.
+
+        Raises
+        ------
+        OdeSeriesError
+            If no step had a finite loss, and none before.
+        """
+        started = time.perf_counter()
+        with self._interruptible():
+            losses = [self._step(batch) for batch in batches]
+            self._epoch_ends(losses, math.nan, started)
+            self._is_stuck(losses)
+        return self.trained
+
+    def settle(self) -> None:
+        """Let the network have the averaged weights."""
+        self.net.load_state_dict(self.averaged.state)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that the rest of the training depends on, as tensors and plain values."""
+        return {
+            "net": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "averaged": self.averaged.state,
+            "count": self.averaged.count,
+            "best": self.best,
+            "trained": asdict(self.trained),
+            "random": self.randomness.state(),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on from a state that was kept."""
+        self.net.load_state_dict(state["net"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.averaged.restore(state["averaged"], state["count"])
+        self.best = state["best"]
+        self.trained = Trained(**state["trained"])
+        self.randomness.restore(state["random"])
+
+    def _search_epoch(self, batches: Iterator[B], tail: float) -> list[float]:
         """Losses of the steps of an epoch, which ends early when time is short."""
         losses = []
         for batch in batches:
@@ -219,7 +270,7 @@ class Loop:
                 break
         return losses
 
-    def _cycle_epoch(self, batches: Iterator[Batch], share: Share, bar: tqdm[None]) -> list[float]:
+    def _cycle_epoch(self, batches: Iterator[B], share: Share, bar: tqdm[None]) -> list[float]:
         """Losses of the steps of an epoch, which ends with the last step."""
         losses = []
         for batch in batches:
@@ -230,7 +281,7 @@ class Loop:
                 break
         return losses
 
-    def _step(self, batch: Batch) -> float:
+    def _step(self, batch: B) -> float:
         """One step; a loss or gradient that is not finite changes nothing."""
         with self._pace:
             self.trained.step += 1
@@ -244,7 +295,7 @@ class Loop:
             self.averaged.update(self.net)
             return value
 
-    def _backward(self, batch: Batch) -> float:
+    def _backward(self, batch: B) -> float:
         """The loss of a batch, with its gradients; NaN where the integration failed."""
         try:
             loss = self.loss(batch)
@@ -317,8 +368,8 @@ class Loop:
         self.net.eval()
 
     def _is_short(self, tail: float) -> bool:
-        """Whether all the time left is needed to train as long again as the best weights did."""
-        again = self.trained.steps or self.trained.step
+        """Whether all the time left is needed: for a step, or to train as long again as so far."""
+        again = (self.trained.steps or self.trained.step) if self.refits else 1
         needed = tail + 2 * self.validation_seconds + again * self._pace.seconds()
         return self.control.budget.left() <= needed
 
@@ -350,30 +401,16 @@ class Loop:
         return self.control.wants_end(record)
 
     def _save(self) -> None:
-        """Write everything that the rest of the training depends on."""
+        """Write the state where it is to be kept."""
         if self.control.store is not None:
-            state = {
-                "net": self.net.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "averaged": self.averaged.state,
-                "count": self.averaged.count,
-                "best": self.best,
-                "trained": asdict(self.trained),
-                "random": self.randomness.state(),
-            }
-            self.control.store.write(self.description, state)
+            self.control.store.write(self.description, self.state())
 
     def _resumed(self) -> Trained:
         """Go on from the last state written, if there is one."""
         store = self.control.store
         state = None if store is None else store.read(self.description)
         if state is not None:
-            self.net.load_state_dict(state["net"])
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.averaged.restore(state["averaged"], state["count"])
-            self.best = state["best"]
-            self.trained = Trained(**state["trained"])
-            self.randomness.restore(state["random"])
+            self.restore(state)
         return self.trained
 
     @contextmanager

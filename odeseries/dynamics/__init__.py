@@ -1,10 +1,11 @@
 """Built-in dynamics."""
 
 from odeseries.dynamics.augmented import Augmented
+from odeseries.dynamics.convolutional import Convolutional
 from odeseries.dynamics.first_order import MLP
 from odeseries.dynamics.hamiltonian import Hamiltonian
 from odeseries.dynamics.linear import Linear
 from odeseries.dynamics.second_order import SecondOrder
 from odeseries.dynamics.stochastic import SDE
 
-__all__ = ["MLP", "SDE", "Augmented", "Hamiltonian", "Linear", "SecondOrder"]
+__all__ = ["MLP", "SDE", "Augmented", "Convolutional", "Hamiltonian", "Linear", "SecondOrder"]

@@ -27,7 +27,6 @@ from odeseries.copula import Copula
 from odeseries.devices import find_device
 from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.fitting import Recipe, Spec, fit
-from odeseries.forecasters.parameters import Declared
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -45,6 +44,7 @@ from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
+from odeseries.parameters import Declared
 from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.sampling import query_windows

@@ -20,7 +20,7 @@ class Declared:
 
     Examples
     --------
-    >>> from odeseries.forecasters.parameters import Declared
+    >>> from odeseries.parameters import Declared
     >>> class Tuned(Declared):
     ...     rate: float = 0.1
     >>> class Deep(Tuned):

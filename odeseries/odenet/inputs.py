@@ -1,0 +1,127 @@
+"""Features and images: the shape of a row, its units, and how images are shifted."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+__all__ = ["ImageShape", "Inputs", "Shift", "image_shape"]
+
+ImageShape = tuple[int, int, int]
+Float64 = npt.NDArray[np.float64]
+
+
+def image_shape(X: Any, given: Any) -> ImageShape | None:
+    """Channels, height and width of the rows; None where they are plain features.
+
+    Parameters
+    ----------
+    X : array of shape (n, n_features) or (n, channels, height, width)
+        Data.
+    given : tuple of int or None
+        Shape that the user states, without channels if there is one.
+
+    Raises
+    ------
+    ValueError
+        If the two do not fit, or the array has other axes.
+    """
+    if X.ndim not in (2, 4):
+        raise ValueError(
+            f"X has the shape {X.shape}: give (n, n_features) or (n, channels, height, width); "
+            "images of one channel are X[:, None]."
+        )
+    stated = None if given is None else tuple(int(side) for side in given)
+    if stated is not None and len(stated) == 2:
+        stated = (1, *stated)
+    if stated is not None and (len(stated) != 3 or min(stated) < 1):
+        raise ValueError(
+            f"image_shape={given!r}: give (height, width) or (channels, height, width)."
+        )
+    found = None if X.ndim == 2 else X.shape[1:]
+    matches = stated is None or stated == found
+    if found is None and stated is not None:
+        matches = X.shape[1] == np.prod(stated)
+    if not matches:
+        raise ValueError(f"X has the shape {X.shape}, which does not hold images of {stated}.")
+    return found if stated is None else (stated[0], stated[1], stated[2])
+
+
+@dataclass
+class Inputs:
+    """From rows as the user has them to standardised tensors.
+
+    Attributes
+    ----------
+    shape : tuple of int or None
+        Channels, height and width; None for plain features.
+    scaler : StandardScaler
+        Units of every feature, or of every channel over all pixels.
+    """
+
+    shape: ImageShape | None
+    scaler: StandardScaler = field(default_factory=StandardScaler)
+
+    def learn(self, X: Float64, weights: Float64) -> None:
+        """Take the units from more rows."""
+        flat = self._flat(X)
+        self.scaler.partial_fit(flat, np.repeat(weights, len(flat) // len(X)))
+
+    def tensor(self, X: Float64, device: torch.device, dtype: torch.dtype) -> Tensor:
+        """Standardised features ``[n, n_features]`` or images ``[n, height, width, channels]``.
+
+        Raises
+        ------
+        ValueError
+            If images have another shape than those that were learnt from.
+        """
+        scaled = self.scaler.transform(self._flat(X))
+        if self.shape is not None:
+            channels, height, width = self.shape
+            scaled = scaled.reshape(-1, height, width, channels)
+        return torch.as_tensor(scaled, dtype=dtype, device=device)
+
+    def _flat(self, X: Float64) -> Float64:
+        """Columns of one unit each: features, or channels with a row a pixel."""
+        if self.shape is None:
+            return X
+        if X.ndim == 4 and X.shape[1:] != self.shape:
+            raise ValueError(f"X has images of {X.shape[1:]}, but was fitted on {self.shape}.")
+        images = X.reshape(-1, *self.shape)
+        return images.transpose(0, 2, 3, 1).reshape(-1, self.shape[0])
+
+
+class Shift:
+    """Moves every image by some pixels, another way each time, over its background.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, height, width, channels)
+        The median of their borders is the background.
+    generator : torch.Generator
+        Draws the directions.
+    """
+
+    def __init__(self, images: Tensor, generator: torch.Generator) -> None:
+        edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+        self.background = torch.cat(edges, 1).flatten(0, 1).median(0).values
+        self.reach = max(1, round(min(images.shape[1:3]) / 14))
+        self.generator = generator
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Images of the same shape."""
+        n, height, width, _ = images.shape
+        reach = self.reach
+        padded = self.background.repeat(n, height + 2 * reach, width + 2 * reach, 1)
+        padded[:, reach:-reach, reach:-reach] = images
+        moves = torch.randint(2 * reach + 1, (2, n, 1), generator=self.generator)
+        down, right = moves.to(images.device)
+        rows = (down + torch.arange(height, device=images.device))[:, :, None]
+        columns = (right + torch.arange(width, device=images.device))[:, None]
+        return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]

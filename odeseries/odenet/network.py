@@ -1,0 +1,175 @@
+"""Network of the classifier: a stem, an ODE block and a head."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.interfaces import Dynamics, Solver
+from odeseries.solvers.solve import solve
+
+__all__ = ["ConvolutionalStem", "ImageHead", "ODEBlock", "ODENet", "perceptron_stem"]
+
+LARGEST_SIDE = 8
+
+
+class ODEBlock(nn.Module):
+    r"""The state at :math:`T` of a learned differential equation that starts at the input.
+
+    .. math:: \dot s = f(t, s), \quad s(0) = \mathrm{lift}(z), \quad z' = \mathrm{read}(s(T))
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        Field, with how it lifts and reads.
+    T : float
+        End of the time, from 0.
+    learn_T : bool
+        Whether ``T`` is learnt, beginning with that value.
+    solver : str or Solver class
+        Method.
+    options : mapping
+        Further arguments of `solve`.
+
+    References
+    ----------
+    Chen, R. T. Q., Rubanova, Y., Bettencourt, J., Duvenaud, D. (2018). Neural Ordinary
+    Differential Equations. NeurIPS. Equation (2) and section 3.
+    """
+
+    def __init__(
+        self,
+        dynamics: Dynamics,
+        *,
+        T: float,
+        learn_T: bool,
+        solver: str | type[Solver],
+        options: Mapping[str, Any],
+    ) -> None:
+        super().__init__()
+        self.dynamics = _Stretched(dynamics, T) if learn_T else dynamics
+        self.end = 1.0 if learn_T else T
+        self.solver, self.options = solver, dict(options)
+
+    @property
+    def T(self) -> float:
+        """End of the time as it is."""
+        return float(self.dynamics.T) if isinstance(self.dynamics, _Stretched) else self.end
+
+    def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """State ``[batch, ..., dim]`` at the end, and evaluations ``[batch]``."""
+        times = torch.tensor([0.0, self.end], dtype=z.dtype, device=z.device)
+        start = self.dynamics.lift(z)
+        solution = solve(self.dynamics, start, times, solver=self.solver, **self.options)
+        return self.dynamics.read(solution.ys[:, -1]), solution.stats.nfe
+
+
+class _Stretched(Dynamics):
+    """Another dynamics over a unit of time, which stands for a learnt length ``T``."""
+
+    def __init__(self, inner: Dynamics, T: float) -> None:
+        super().__init__(inner.dim)
+        self.inner = inner
+        self.log_T = nn.Parameter(torch.tensor(float(T)).log())
+
+    @property
+    def T(self) -> Tensor:
+        """Length of the time, positive."""
+        return self.log_T.exp()
+
+    @property
+    def state_dim(self) -> int:
+        """That of the other dynamics."""
+        return self.inner.state_dim
+
+    def lift(self, z: Tensor) -> Tensor:
+        """As the other dynamics."""
+        return self.inner.lift(z)
+
+    def read(self, state: Tensor) -> Tensor:
+        """As the other dynamics."""
+        return self.inner.read(state)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Derivative by the share of the time."""
+        slope: Tensor = self.inner(self.T * t, state, inputs)
+        return self.T * slope
+
+
+class ODENet(nn.Module):
+    """Stem, ODE block and head.
+
+    Parameters
+    ----------
+    stem : nn.Module
+        From rows to vectors of the block's dimension.
+    block : ODEBlock
+        Moves them.
+    head : nn.Module
+        From the end of the block to a logit per class.
+    """
+
+    def __init__(self, stem: nn.Module, block: ODEBlock, head: nn.Module) -> None:
+        super().__init__()
+        self.stem, self.block, self.head = stem, block, head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits ``[batch, n_classes]``."""
+        logits: Tensor = self.head(self.block(self.stem(x))[0])
+        return logits
+
+    def evaluations(self, x: Tensor) -> Tensor:
+        """Evaluations of the field per row, ``[batch]``."""
+        nfe: Tensor = self.block(self.stem(x))[1]
+        return nfe
+
+
+def perceptron_stem(n_features: int, width: int) -> nn.Module:
+    """One layer."""
+    return nn.Sequential(nn.Linear(n_features, width), nn.SiLU())
+
+
+class ConvolutionalStem(nn.Module):
+    """Convolutions that halve an image until no side is longer than eight pixels.
+
+    Images and states have their channels last.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Channels, height and width.
+    width : int
+        Channels of the result.
+    """
+
+    def __init__(self, shape: tuple[int, int, int], width: int) -> None:
+        super().__init__()
+        channels, *sides = shape
+        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
+        side = max(sides)
+        while side > LARGEST_SIDE:
+            layers += [nn.GroupNorm(1, width), nn.ReLU()]
+            layers += [nn.Conv2d(width, width, 3, stride=2, padding=1)]
+            side = (side + 1) // 2
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map ``[batch, height, width, channels]`` to fewer pixels of more channels."""
+        out: Tensor = self.layers(x.permute(0, 3, 1, 2))
+        return out.permute(0, 2, 3, 1)
+
+
+class ImageHead(nn.Module):
+    """Mean over the pixels, then a linear layer."""
+
+    def __init__(self, width: int, n_classes: int) -> None:
+        super().__init__()
+        self.norm, self.linear = nn.LayerNorm(width), nn.Linear(width, n_classes)
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map ``[batch, height, width, channels]`` to ``[batch, n_classes]``."""
+        logits: Tensor = self.linear(self.norm(z).relu().mean((1, 2)))
+        return logits

@@ -1,0 +1,137 @@
+"""Training of the classifier's network on weighted rows."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from odeseries.checkpoints import Randomness
+from odeseries.control import Control
+from odeseries.errors import ConvergenceWarning
+from odeseries.odenet.inputs import Shift
+from odeseries.odenet.network import ODENet
+from odeseries.odenet.rows import Rows, hold_out
+from odeseries.training import Loop, Trained
+
+__all__ = ["Schedule", "Task"]
+
+VALIDATION_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How long and how fast a network is trained."""
+
+    max_epochs: int
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    shifts: bool
+    verbose: bool
+
+
+class Task:
+    """One network and the rows that it learns.
+
+    Parameters
+    ----------
+    net : ODENet
+        Trained in place.
+    rows : Rows
+        On the device of the network.
+    schedule : Schedule
+    seed : int
+        Of the order of the rows, of shifts and of the hold-out.
+    control : Control
+        Time, callbacks and checkpoints.
+    """
+
+    def __init__(
+        self, net: ODENet, rows: Rows, schedule: Schedule, seed: int, control: Control
+    ) -> None:
+        self.net, self.rows, self.schedule = net, rows, schedule
+        self.rng = np.random.default_rng(seed)
+        generator = torch.Generator().manual_seed(seed)
+        self.move: Callable[[Tensor], Tensor] = (
+            Shift(rows.x, generator) if schedule.shifts else lambda x: x
+        )
+        self.loop: Loop[Rows] = Loop(
+            net,
+            self._loss,
+            learning_rate=schedule.learning_rate,
+            decay=schedule.weight_decay,
+            description="training",
+            verbose=schedule.verbose,
+            control=control,
+            randomness=Randomness(self.rng, generator),
+            refits=False,
+        )
+
+    def fit(self) -> Trained:
+        """Train for all epochs, or until a held-out part says that it is enough."""
+        known, held = self.rows, self.rows.take(slice(0))
+        if self.schedule.early_stopping:
+            known, held = self._split()
+        epochs = known.epochs(self.schedule.batch_size, self.rng)
+        if len(held):
+            trained = self.loop.search(
+                epochs,
+                lambda: self._log_loss(held),
+                max_epochs=self.schedule.max_epochs,
+                patience=self.schedule.patience,
+            )
+        else:
+            per_epoch = -(-len(known) // self.schedule.batch_size)
+            trained = self.loop.cycle(epochs, self.schedule.max_epochs * per_epoch)
+        if trained.interrupted:
+            text = "Interrupted: kept are the averaged weights so far."
+            warnings.warn(text, ConvergenceWarning, stacklevel=3)
+        return trained
+
+    def epoch(self, state: dict[str, Any] | None) -> dict[str, Any]:
+        """Train for one epoch more.
+
+        Parameters
+        ----------
+        state : dict or None
+            Where the last epoch left the training; None in the first.
+
+        Returns
+        -------
+        dict
+            Where this one left it.
+        """
+        if state is not None:
+            self.loop.restore(state)
+        self.loop.epoch(self.rows.epoch(self.schedule.batch_size, self.rng))
+        state = copy.deepcopy(self.loop.state())
+        self.loop.settle()
+        return state
+
+    def _split(self) -> tuple[Rows, Rows]:
+        labels = self.rows.labels.cpu().numpy()
+        known, held = hold_out(labels, self.schedule.validation_fraction, self.rng)
+        return self.rows.take(torch.from_numpy(known)), self.rows.take(torch.from_numpy(held))
+
+    def _loss(self, rows: Rows) -> Tensor:
+        """Weighted cross-entropy of some rows, as a share of that of all."""
+        each = cross_entropy(self.net(self.move(rows.x)), rows.labels, reduction="none")
+        return (rows.weights * each).mean()
+
+    @torch.no_grad()
+    def _log_loss(self, held: Rows) -> float:
+        """Weighted mean log-loss."""
+        logits = torch.cat([self.net(x) for x in torch.split(held.x, VALIDATION_ROWS)])
+        each = cross_entropy(logits, held.labels, reduction="none")
+        return float((held.weights * each).sum() / held.weights.sum())
