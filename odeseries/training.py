@@ -230,6 +230,7 @@ class Loop(Generic[B]):
             If no step had a finite loss, and none before.
         """
         started = time.perf_counter()
+        self.net.train()
         with self._interruptible():
             losses = [self._step(batch) for batch in batches]
             self._epoch_ends(losses, math.nan, started)
@@ -238,7 +239,7 @@ class Loop(Generic[B]):
 
     def settle(self) -> None:
         """Let the network have the averaged weights."""
-        self.net.load_state_dict(self.averaged.state)
+        self._keep(self.averaged.copy())
 
     def state(self) -> dict[str, Any]:
         """Everything that the rest of the training depends on, as tensors and plain values."""
