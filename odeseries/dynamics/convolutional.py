@@ -13,8 +13,8 @@ __all__ = ["Convolutional"]
 class Convolutional(Dynamics):
     r"""Field on images: two 3 x 3 convolutions, of the same weights at every time.
 
-    A state has the shape (..., height, width, dim): its channels come last, as the coordinates
-    of any other dynamics do.
+    A state has the shape (batch, ..., height, width, dim): its channels come last, as the
+    coordinates of any other dynamics do. States of fewer than four axes are single pixels.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ class Convolutional(Dynamics):
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Derivative of the state, the same at every time."""
         del t, inputs
-        out = state.reshape(-1, *state.shape[-3:])
+        out = state.reshape(-1, *(state.shape[-3:-1] if state.ndim > 3 else (1, 1)), self.dim)
         for norm, layer in zip(self.norms, self.layers, strict=True):
             images = torch.relu(norm(out)).permute(0, 3, 1, 2)
             out = layer(images).permute(0, 2, 3, 1)
