@@ -6,6 +6,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from odeseries.errors import DataError, PluginError
 from odeseries.interfaces import Dynamics
@@ -67,6 +68,7 @@ class InputPath:
         self.interpolation = interpolation
         self.times, self.values = _packed(times, values, mask)
         _check_knots(self.times, self.values)
+        self._pieces = self._tabled()
 
     @property
     def n_inputs(self) -> int:
@@ -76,26 +78,28 @@ class InputPath:
     def __call__(self, t: Tensor) -> Tensor:
         """Inputs at times of shape (batch, ..., 1); shape (batch, ..., n_inputs)."""
         asked = t.reshape(len(t), -1).contiguous()
-        knots = self.times.to(t.dtype)
-        after = torch.searchsorted(knots, asked, right=True)
-        out = self._knot(after - 1)
+        piece = torch.searchsorted(self.times.to(t.dtype), asked, right=True)
+        out = _picked(self._pieces, piece)
         if self.interpolation == "linear":
-            start, end = (knots.gather(1, self._index(i)) for i in (after - 1, after))
-            # At both ends the two knots are one, and their difference is zero.
-            share = (asked - start) / torch.where(end > start, end - start, 1)
-            out = torch.lerp(out, self._knot(after), share[..., None].to(out.dtype))
-        return out.reshape(*t.shape[:-1], self.n_inputs)
+            value, slope = out[..., 1:].chunk(2, -1)
+            out = value + (asked[..., None] - out[..., :1]) * slope
+        return out.to(self.values.dtype).reshape(*t.shape[:-1], self.n_inputs)
 
-    def segments(self) -> Tensor:
-        """Constant inputs before, between and after the knots, (batch, n_knots + 1, n_inputs)."""
+    def held(self) -> Tensor:
+        """Inputs before, between and after the knots, if they are constant there.
+
+        Shape (batch, n_knots + 1, n_inputs).
+        """
         return torch.cat([self.values[:, :1], self.values], 1)
 
-    def _index(self, i: Tensor) -> Tensor:
-        return i.clamp(0, self.times.shape[1] - 1)
-
-    def _knot(self, i: Tensor) -> Tensor:
-        """Values at knots of every row, (batch, n, n_inputs)."""
-        return self.values.gather(1, self._index(i)[..., None].expand(-1, -1, self.n_inputs))
+    def _tabled(self) -> Tensor:
+        """For each piece between knots its value, or its start, value there, and slope."""
+        if self.interpolation == "previous":
+            return self.held()
+        lengths = self.times.diff(dim=1)[..., None]
+        slopes = self.values.diff(dim=1) / torch.where(lengths > 0, lengths, 1)
+        start = torch.cat([self.times[:, :1], self.times], 1)[..., None]
+        return torch.cat([start, self.held(), functional.pad(slopes, (0, 0, 1, 1))], -1)
 
 
 class Driven(Dynamics):
@@ -199,7 +203,7 @@ class Driven(Dynamics):
         after the last of ``t1`` have no length: a solution that exists until there may not exist
         beyond.
         """
-        knots, along = sign * self.path.times.to(t1.dtype), self.path.segments()
+        knots, along = sign * self.path.times.to(t1.dtype), self.path.held()
         back = sign < 0
         knots = torch.where(back, knots.flip(1), knots)
         along = torch.where(back[..., None], along.flip(1), along)
@@ -211,6 +215,11 @@ class Driven(Dynamics):
         """Inputs at times that broadcast against the states."""
         inner = t.shape[1:] if t.ndim == state.ndim else [1] * (state.ndim - 1)
         return self.path(t.expand(len(state), *inner)).to(state.dtype)
+
+
+def _picked(table: Tensor, index: Tensor) -> Tensor:
+    """Rows ``table[b, index[b, i]]``."""
+    return table.gather(1, index[..., None].expand(-1, -1, table.shape[-1]))
 
 
 def _packed(times: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:

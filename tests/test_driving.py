@@ -91,8 +91,8 @@ def test_masked_knots_do_not_exist(kind: str) -> None:
     mask = torch.ones(BATCH, KNOTS, dtype=torch.bool)
     mask[0, [0, 1, 4, 6]], mask[1] = False, False
     broken = times.masked_fill(~mask, torch.nan)
-    path = InputPath(broken, values.masked_fill(~mask[..., None], torch.inf), mask)
-    path.interpolation = kind
+    filled = values.masked_fill(~mask[..., None], torch.inf)
+    path = InputPath(broken, filled, mask, interpolation=kind)
     asked = torch.linspace(-1, 3, 80, dtype=torch.float64).expand(BATCH, -1)[..., None]
     kept = mask[0]
     alone = InputPath(times[:1, kept], values[:1, kept], interpolation=kind)(asked[:1])

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from odeseries import solve
+from odeseries.driving import Driven, InputPath
 from odeseries.dynamics import MLP, Augmented, Hamiltonian, Linear, SecondOrder
 from odeseries.interfaces import Dynamics
 from odeseries.nets import Potential
@@ -68,8 +69,11 @@ def test_reading_inverts_lifting(make: Callable[[int], Dynamics]) -> None:
 
 @pytest.mark.parametrize("n_inputs", [0, 2])
 def test_gradients_reach_every_parameter(make: Callable[[int], Dynamics], n_inputs: int) -> None:
-    """From the derivative and from the lifted state."""
+    """From the derivative and from the lifted state, once a part that begins as zero is not."""
     dynamics = make(n_inputs)
+    with torch.no_grad():
+        for parameter in dynamics.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
     state = dynamics.lift(torch.randn(20, DIM, dtype=torch.float64))
     inputs = torch.randn(20, n_inputs, dtype=torch.float64)
     slope = dynamics(torch.rand(20, 1, dtype=torch.float64), state, inputs)
@@ -245,6 +249,20 @@ def test_initial_velocity_is_learned_or_given() -> None:
         SecondOrder(3, velocity="given")
     with pytest.raises(ValueError, match="use 'learned' or 'given'"):
         SecondOrder(2, velocity="zero")
+
+
+def test_second_order_begins_as_damped_springs() -> None:
+    """Far from all data too, where a bounded force would let go."""
+    dynamics = SecondOrder(1, n_inputs=1).double()
+    start = torch.tensor([[1.0, 0.0], [1000.0, 0.0]], dtype=torch.float64)
+    with torch.no_grad():
+        dynamics.springs.bias.zero_()
+        dynamics.springs.weight[:, 2].zero_()
+    path = InputPath(torch.zeros(2, 1).double(), torch.zeros(2, 1, 1).double())
+    ys = solve(Driven(dynamics, path), start, torch.tensor([0.0, 2.0, 20.0]), n_steps=100).ys
+    torch.testing.assert_close(ys[1], 1000 * ys[0])
+    assert ys[0, 1, 0] < 0
+    assert ys[0, 2].norm() < 0.01
 
 
 @pytest.mark.parametrize("autonomous", [True, False])

@@ -8,16 +8,21 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron
+from odeseries.nets import Perceptron, zero_last_layer
 
 __all__ = ["SecondOrder"]
+
+DAMPING = 0.5
+"""Of springs of stiffness 1 to begin with, which oscillate and come to rest."""
 
 
 class SecondOrder(Dynamics):
     r"""Second-order neural ordinary differential equation :math:`\ddot x = f(x, \dot x, t, u)`.
 
     The state is (position, velocity) and the vector the position, whose initial velocity is
-    learned as a function of it. If what comes in knows velocities, as an encoder may infer them,
+    learned as a function of it. The acceleration is a linear function, that of damped springs
+    to begin with, and a perceptron, which begins as zero: so it is sensible where there were no
+    data. If what comes in knows velocities, as an encoder may infer them,
     ``velocity="given"`` takes the second half of the vector for them.
 
     Parameters
@@ -29,7 +34,7 @@ class SecondOrder(Dynamics):
     hidden : int, default=64
         Width of the hidden layers.
     depth : int, default=2
-        Number of hidden layers of the acceleration.
+        Number of hidden layers of the acceleration; with 0 it is linear.
     velocity : {"learned", "given"}, default="learned"
         Where initial velocities come from.
     autonomous : bool, default=True
@@ -81,7 +86,13 @@ class SecondOrder(Dynamics):
         half = dim if velocity == "learned" else dim // 2
         self.velocity = Perceptron((dim, hidden, dim), nn.Tanh) if velocity == "learned" else None
         seen = 2 * half + n_inputs + (not autonomous)
-        self.acceleration = Perceptron((seen, *[hidden] * depth, half), nn.Tanh)
+        self.springs = nn.Linear(seen, half)
+        with torch.no_grad():
+            spring = torch.eye(half)
+            self.springs.weight[:, : 2 * half] = torch.cat([-spring, -DAMPING * spring], 1)
+        self.nonlinear = Perceptron((seen, *[hidden] * depth, half), nn.Tanh) if depth else None
+        if self.nonlinear is not None:
+            zero_last_layer(self.nonlinear)
 
     @property
     def state_dim(self) -> int:
@@ -97,4 +108,7 @@ class SecondOrder(Dynamics):
         seen = self.with_inputs(state, inputs)
         if not self.autonomous:
             seen = torch.cat([seen, t.expand_as(state[..., :1])], -1)
-        return torch.cat([state[..., self.state_dim // 2 :], self.acceleration(seen)], -1)
+        acceleration = self.springs(seen)
+        if self.nonlinear is not None:
+            acceleration = acceleration + self.nonlinear(seen)
+        return torch.cat([state[..., self.state_dim // 2 :], acceleration], -1)
