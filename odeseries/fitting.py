@@ -18,10 +18,10 @@ from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
-from odeseries.sampling import WindowSampler, forecast_windows
+from odeseries.sampling import WindowSampler, forecast_windows, hidden_windows
 from odeseries.seasonality import calendar_periods, validated_periods
 from odeseries.training import Loop
-from odeseries.widths import Widths
+from odeseries.widths import Calibration
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
 __all__ = ["Fitted", "Recipe", "Spec", "fit"]
@@ -101,7 +101,7 @@ class Fitted:
     net: Model
     spec: Spec
     scaling: Scaling
-    widths: Widths
+    widths: Calibration
     records: list[Record]
     best_steps: int
     held_out_loss: float
@@ -166,6 +166,15 @@ def fit(
 
 
 @dataclass(frozen=True, eq=False)
+class _Held:
+    """Held-out forecasts, interpolations and backcasts."""
+
+    ahead: list[Batch]
+    between: list[Batch]
+    back: list[Batch]
+
+
+@dataclass(frozen=True, eq=False)
 class _Searched:
     """What the first phase found, and the seconds that the second one needs beside training."""
 
@@ -175,8 +184,9 @@ class _Searched:
     validation_seconds: float
 
 
-def _searched(phase: _Phase, checks: list[Batch]) -> _Searched | None:
+def _searched(phase: _Phase, held: _Held) -> _Searched | None:
     """Choose the length of the training; None without held-out forecasts."""
+    checks = held.ahead
     if not checks:
         return None
     loop = phase.loop("choosing the length")
@@ -187,7 +197,7 @@ def _searched(phase: _Phase, checks: list[Batch]) -> _Searched | None:
         patience=phase.recipe.patience,
         tail=phase.setup_seconds,
     )
-    widths = Widths.fitted(phase.net, checks, phase.recipe.device)
+    widths = Calibration.fitted(phase.net, checks, held.between, held.back, phase.recipe.device)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
     return _Searched(fitted, trained.interrupted, phase.setup_seconds, loop.validation_seconds)
 
@@ -217,7 +227,7 @@ def _refitted(
         return _kept("weights of the first phase", first, trained.records)
     if trained.interrupted:
         _warn_interrupted("averaged weights so far")
-    fitted = phase.fitted(Widths(), trained.records, steps, float("nan"))
+    fitted = phase.fitted(Calibration(), trained.records, steps, float("nan"))
     if first is not None:
         records = first.fitted.records + trained.records
         fitted = replace(
@@ -274,15 +284,17 @@ class _Phase:
         )
         self.setup_seconds = time.perf_counter() - started
 
-    def checks(self, held: Panel, starts: Float64) -> list[Batch]:
-        """Forecasts of the held-out part, the same at every validation."""
+    def checks(self, held: Panel, starts: Float64) -> _Held:
+        """Batches of the held-out part, the same at every validation."""
         panel = self.scaling.apply(held)
-        rng = np.random.default_rng(0)
-        windows = forecast_windows(
-            panel, starts, rng, n_queries=self.recipe.n_queries, most=HELD_WINDOWS
-        )
         loader = _loader(panel, self.spec.periods, self.recipe)
-        return list(_cut(loader, windows, 64, self.recipe.device))
+        sizes = {"n_queries": self.recipe.n_queries, "most": HELD_WINDOWS}
+        windows = (
+            forecast_windows(panel, starts, np.random.default_rng(0), **sizes),
+            hidden_windows(panel, starts, np.random.default_rng(1), seen_left=True, **sizes),
+            hidden_windows(panel, starts, np.random.default_rng(2), seen_left=False, **sizes),
+        )
+        return _Held(*(list(_cut(loader, w, 64, self.recipe.device)) for w in windows))
 
     def loop(self, description: str) -> Loop[Batch]:
         """The loop that trains the network."""
@@ -297,7 +309,7 @@ class _Phase:
             randomness=Randomness(self.rng, self.generator),
         )
 
-    def fitted(self, widths: Widths, records: list[Record], steps: int, loss: float) -> Fitted:
+    def fitted(self, widths: Calibration, records: list[Record], steps: int, loss: float) -> Fitted:
         """The network as it is."""
         return Fitted(self.net, self.spec, self.scaling, widths, records, steps, loss)
 

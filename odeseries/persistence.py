@@ -33,7 +33,7 @@ from odeseries.learnt import Learnt
 from odeseries.model import Model
 from odeseries.panel import Panel
 from odeseries.transforms import Transform
-from odeseries.widths import Widths
+from odeseries.widths import Calibration, Widths
 from odeseries.windows import Scaling
 
 __all__ = ["load", "save"]
@@ -45,7 +45,7 @@ LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn")
 UNSAVED = {"callbacks"}
 """Parameters that concern the training only and can't be written."""
 
-RECORDS = (Clock, Copula, Panel, Recipe, Scaling, Schema, Spec, Transform, Widths)
+RECORDS = (Calibration, Clock, Copula, Panel, Recipe, Scaling, Schema, Spec, Transform, Widths)
 ALL_CODECS: tuple[Codec, ...] = (*map(record, RECORDS), TRANSFORMER, *CODECS)
 
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.windows import Windows
 
-__all__ = ["WindowSampler", "forecast_windows", "query_windows"]
+__all__ = ["WindowSampler", "forecast_windows", "hidden_windows", "query_windows"]
 
 Bounds = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
@@ -148,6 +148,49 @@ def forecast_windows(
         rows.append(ahead)
     if not bounds:
         return Windows.build([], [])
+    return Windows.build(bounds, [panel.times[r] for r in rows], rows)
+
+
+def hidden_windows(
+    panel: Panel,
+    starts: Float64,
+    rng: np.random.Generator,
+    *,
+    n_queries: int,
+    most: int,
+    seen_left: bool,
+) -> Windows:
+    """Random stretches at or after ``starts[i]`` in series ``i`` that rows after them are seen of.
+
+    Parameters
+    ----------
+    panel, starts, rng, n_queries, most
+        As in `forecast_windows`.
+    seen_left : bool
+        Whether the rows before a stretch are seen too: interpolations, otherwise backcasts.
+
+    Returns
+    -------
+    Windows
+        Possibly none.
+    """
+    bounds: list[Bounds] = []
+    rows: list[Int64] = []
+    for i in rng.permutation(np.resize(np.arange(len(panel)), most)):
+        span = panel.rows(int(i))
+        times = panel.times[span]
+        lowest = max(int(np.searchsorted(times, starts[i], "left")), int(seen_left))
+        if lowest >= len(times) - 1:
+            continue
+        at = int(rng.integers(lowest, len(times) - 1))
+        length = float(np.exp(rng.uniform(np.log(1e-3), 0.0))) if seen_left else rng.random()
+        end = int(np.searchsorted(times, times[at] + length, "right"))
+        hidden = span.start + np.arange(at, min(max(end, at + 1), len(times) - 1))
+        asked = hidden[np.isfinite(panel.values[hidden, : panel.n_targets]).any(1)]
+        if len(asked):
+            left = span.start + at if seen_left else span.start
+            bounds.append((int(i), left, int(hidden[-1]) + 1, span.stop))
+            rows.append(np.sort(rng.permutation(asked)[:n_queries]))
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)
 
 

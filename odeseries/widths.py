@@ -13,7 +13,7 @@ from odeseries.model import Model
 from odeseries.panel import Float64
 from odeseries.windows import Batch
 
-__all__ = ["Widths"]
+__all__ = ["Calibration", "Widths"]
 
 FACTORS = (0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 LEAST_TARGETS = 60
@@ -35,14 +35,21 @@ class Widths:
 
     @classmethod
     @torch.no_grad()
-    def fitted(cls, net: Model, batches: Sequence[Batch], device: torch.device) -> Widths:
-        """The factors with the least score on held-out forecasts, in bins of the age."""
+    def fitted(
+        cls, net: Model, batches: Sequence[Batch], device: torch.device, otherwise: Widths
+    ) -> Widths:
+        """The factors with the least score on held-out targets, in bins of the age.
+
+        Where there are too few targets, they are ``otherwise``.
+        """
+        if not batches:
+            return otherwise
         levels = torch.tensor(LEVELS, dtype=torch.float32, device=device)
         parts = [_held(net, batch, levels) for batch in batches]
         age, truth, quantiles = (np.concatenate(p) for p in zip(*parts, strict=True))
         bins = min(N_BINS, len(age) // LEAST_TARGETS)
         if bins == 0:
-            return cls()
+            return otherwise
         groups = np.array_split(np.argsort(age, kind="stable"), bins)
         factors = [_best(truth[g], quantiles[g]) for g in groups]
         return cls(tuple(float(np.median(age[g])) for g in groups), tuple(factors))
@@ -51,6 +58,44 @@ class Widths:
         """Widen quantiles (..., n_levels) about the median (...)."""
         factor = np.interp(ages, self.ages, self.factors)[..., None]
         return np.asarray(median[..., None] + factor * (quantiles - median[..., None]))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Widths of each kind of answer: its rows lie after, between or before what is seen."""
+
+    ahead: Widths = Widths()
+    between: Widths = Widths()
+    back: Widths = Widths()
+
+    @classmethod
+    def fitted(
+        cls,
+        net: Model,
+        ahead: Sequence[Batch],
+        between: Sequence[Batch],
+        back: Sequence[Batch],
+        device: torch.device,
+    ) -> Calibration:
+        """Widths on held-out forecasts, interpolations and backcasts."""
+        first = Widths.fitted(net, ahead, device, Widths())
+        return cls(
+            first,
+            Widths.fitted(net, between, device, first),
+            Widths.fitted(net, back, device, first),
+        )
+
+    def apply(self, quantiles: Float64, median: Float64, ages: Float64, batch: Batch) -> Float64:
+        """Widen the quantiles of the asked rows of a batch; see `Widths.apply`."""
+        left = batch.left.present
+        right = torch.zeros_like(left) if batch.right is None else batch.right.present
+        kind = torch.where(left & right, 1, torch.where(right, 2, 0))
+        row = kind[:, None].expand_as(batch.asked)[batch.asked].cpu().numpy()
+        out = np.empty_like(quantiles)
+        for k, widths in enumerate((self.ahead, self.between, self.back)):
+            of = row == k
+            out[of] = widths.apply(quantiles[of], median[of], ages[of])
+        return out
 
 
 def _held(net: Model, batch: Batch, levels: torch.Tensor) -> tuple[Float64, Float64, Float64]:

@@ -87,9 +87,9 @@ def test_case_05_a_long_gap_is_crossed_in_bounded_steps(solver: str) -> None:
     days = np.concatenate([np.arange(20.0), np.arange(750.0, 770.0)])
     series = pd.Series(walk(40), index=days)
     forecasts = []
-    for step in (0.1, 0.05):
+    for step in (0.2, 0.1):
         params = {"dynamics": "mlp", "solver": solver, "solver_params": {"step": step}}
-        model = fitted(series, 250.0, max_epochs=1, **params)
+        model = fitted(series, 250.0, max_epochs=1, batch_size=8, **params)
         forecasts.append(model.predict([771.0, 770.0 + 5 * 365]).to_numpy())
     assert np.isfinite(forecasts).all()
     np.testing.assert_allclose(forecasts[0], forecasts[1], atol=0.1 * float(series.std()))
@@ -366,12 +366,16 @@ class Explosive(ode.Dynamics):
         return self.rate * 1e3 * state**2
 
 
-@pytest.mark.parametrize("solver", ["rk4", "euler"])
-def test_case_29_a_blow_up_names_the_step_and_what_to_try(solver: str) -> None:
+@pytest.mark.parametrize(
+    ("solver", "params"), [("rk4", {"n_steps": 20}), ("dopri5", {"rtol": 1e-9, "atol": 1e-9})]
+)
+def test_case_29_a_blow_up_names_the_step_and_what_to_try(
+    solver: str, params: dict[str, Any]
+) -> None:
     """A field that can't be integrated ends the fit in an error of the package."""
     series = pd.Series(np.arange(30.0) ** 2)
     with pytest.raises(ode.OdeSeriesError, match=r"epoch 0 .*finite.* try another solver"):
-        fitted(series, 6, dynamics=Explosive, solver=solver, solver_params={"n_steps": 20})
+        fitted(series, 6, dynamics=Explosive, solver=solver, solver_params=params, batch_size=4)
 
 
 def test_case_29_a_failing_series_spares_the_others(panel: pd.DataFrame) -> None:
@@ -413,7 +417,7 @@ def test_case_33_fits_leave_nothing_behind() -> None:
 
     def tensors() -> int:
         gc.collect()
-        return sum(isinstance(x, torch.Tensor) for x in gc.get_objects())
+        return sum(issubclass(type(x), torch.Tensor) for x in gc.get_objects())
 
     model = fitted(series, 4, max_epochs=1)
     before = tensors()

@@ -594,7 +594,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             flat, age = quantiles[batch.asked], ages[batch.asked]
             values = flat.double().cpu().numpy()
             wide = fitted.widths.apply(
-                values[..., :-1], values[..., -1], age.double().cpu().numpy()
+                values[..., :-1], values[..., -1], age.double().cpu().numpy(), batch
             )
             out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
