@@ -89,7 +89,7 @@ def test_case_05_a_long_gap_is_crossed_in_bounded_steps(solver: str) -> None:
     forecasts = []
     for step in (0.2, 0.1):
         params = {"dynamics": "mlp", "solver": solver, "solver_params": {"step": step}}
-        model = fitted(series, 250.0, max_epochs=1, batch_size=8, **params)
+        model = fitted(series, 800.0, max_epochs=1, batch_size=8, **params)
         forecasts.append(model.predict([771.0, 770.0 + 5 * 365]).to_numpy())
     assert np.isfinite(forecasts).all()
     np.testing.assert_allclose(forecasts[0], forecasts[1], atol=0.1 * float(series.std()))
@@ -367,7 +367,7 @@ class Explosive(ode.Dynamics):
 
 
 @pytest.mark.parametrize(
-    ("solver", "params"), [("rk4", {"n_steps": 20}), ("dopri5", {"rtol": 1e-9, "atol": 1e-9})]
+    ("solver", "params"), [("rk4", {"n_steps": 20}), ("dopri5", {"rtol": 1e-6, "atol": 1e-6})]
 )
 def test_case_29_a_blow_up_names_the_step_and_what_to_try(
     solver: str, params: dict[str, Any]
