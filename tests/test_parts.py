@@ -16,7 +16,6 @@ from odeseries.likelihoods import GaussianHead, QuantileHead
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.seasonality import validated_periods
 from odeseries.solvers import solve
-from odeseries.training import Loop
 from odeseries.widths import Widths
 
 
@@ -127,46 +126,6 @@ def test_calendar_periods_replace_near_peaks() -> None:
     times = np.arange(0.0, 3000, 7)
     wave = np.sin(2 * np.pi * times / 366.5)
     assert validated_periods([(times, wave)], calendar=[365.2425])[0] == 365.2425
-
-
-def test_the_best_weights_are_kept_not_the_last() -> None:
-    """After a search the network has the lowest recorded loss, though training went on."""
-    net = torch.nn.Linear(1, 1, bias=False)
-    with torch.no_grad():
-        net.weight.fill_(0.0)
-    loop = Loop(
-        net,
-        lambda _: -net.weight.sum(),
-        learning_rate=0.1,
-        decay=0.0,
-        description="",
-        verbose=False,
-    )
-    batches = iter(lambda: iter([None] * 5), None)
-    held_out = lambda: abs(net.weight.item() - 1.0)  # noqa: E731  # read at each call
-    trained = loop.search(batches, held_out, max_epochs=40, patience=5)
-    losses = [r["held_out_loss"] for r in trained.records]
-    assert trained.loss == min(losses)
-    assert held_out() == pytest.approx(trained.loss)
-    assert len(losses) > losses.index(min(losses)) + 1
-
-
-def test_steps_that_are_not_finite_change_nothing() -> None:
-    """A NaN loss is skipped, counted and never best."""
-    net = torch.nn.Linear(1, 1)
-    before = net.weight.item()
-    loop = Loop(
-        net,
-        lambda _: net.weight.sum() * float("nan"),
-        learning_rate=0.1,
-        decay=0.0,
-        description="",
-        verbose=False,
-    )
-    trained = loop.cycle(iter(lambda: iter([None] * 3), None), 6)
-    assert net.weight.item() == before
-    assert trained.skipped == 6
-    assert all(isinstance(v, (int, float, str)) for r in trained.records for v in r.values())
 
 
 def test_wider_intervals_keep_their_median() -> None:
