@@ -80,7 +80,9 @@ class Anchor(nn.Module):
         moments = [_moments(b) for b in batches]
         count, mean, variance = (torch.cat(m) for m in zip(*moments, strict=True))
         several = count > 2
-        pooled = (variance * count * several).sum(0) / (count * several).sum(0).clamp(min=1)
+        weight = (count * several).sum(0)
+        pooled = (variance * count * several).sum(0) / weight.clamp(min=1)
+        pooled = torch.where(weight > 0, pooled, torch.ones_like(pooled))
         everything = _variance(mean, count > 0)
         between = (everything - 4 * pooled / count.sum(0).clamp(min=1) * len(count)).clamp(min=0.05)
         self.pooled.copy_(pooled.clamp(min=1e-12))

@@ -243,6 +243,13 @@ def test_case_19_series_of_one_observation() -> None:
     assert np.isfinite(only.predict_quantiles([1.0]).to_numpy()).all()
 
 
+def test_case_19_two_observations_have_a_sane_forecast() -> None:
+    """Between values of the size of the two, not millions."""
+    two = pd.Series([10.0, 11.0], index=pd.date_range("2024-01-01", periods=2, freq="D"))
+    band = fitted(two, "1D").predict_interval([pd.Timedelta("1D")]).to_numpy()
+    assert (np.abs(band - 10.5) < 20).all()
+
+
 @pytest.mark.parametrize("stochastic", [False, True])
 def test_case_21_companions_change_nothing(stochastic: bool, panel: pd.DataFrame) -> None:
     """Medians and seeded paths, alone, among others, and beside a wild neighbour."""
