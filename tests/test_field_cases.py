@@ -103,6 +103,22 @@ def test_case_05_the_gap_of_the_report() -> None:
     np.testing.assert_allclose(ys.numpy(), np.exp(-times[0].numpy()), atol=1e-6)
 
 
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4", "dopri5", "tsit5"])
+def test_case_05_a_time_off_the_grid_of_steps(solver: str) -> None:
+    """The last time alone, or among others, has one state: no step goes beyond it."""
+    y0 = torch.ones(1, 1, dtype=torch.float64)
+    step = {} if solver in ("dopri5", "tsit5") else {"step": 0.1}
+
+    def end(*times: float) -> float:
+        asked = torch.tensor([times], dtype=torch.float64)
+        return float(ode.solve(lambda t, y: -3 * y**2, y0, asked, solver=solver, **step).ys[0, -1])
+
+    assert end(0.0, 0.37) == pytest.approx(
+        end(0.0, 0.05, 0.21, 0.37), abs=1e-3 if not step else 1e-9
+    )
+    assert end(0.0, 0.37) == pytest.approx(1 / (1 + 3 * 0.37), abs=0.06)
+
+
 @pytest.mark.parametrize(("start", "hours"), [("2022-10-29 22:00", 25), ("2022-03-26 23:00", 23)])
 def test_case_07_days_of_25_and_23_hours(start: str, hours: int) -> None:
     """Elapsed time counts: the forecast equals that in UTC, and carries the zone."""

@@ -143,9 +143,12 @@ def _polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
     return value * share
 
 
-def sink_for(tableau: Tableau, y0: Tensor, clock: Clock) -> Ends | Dense:
-    """Choose what keeps the steps: nothing does where nothing but the end is asked for."""
+def sink_for(tableau: Tableau, y0: Tensor, clock: Clock, *, exact: bool) -> Ends | Dense:
+    """Choose what keeps the steps: nothing does where nothing but the end is asked for.
+
+    ``exact`` says that the last step of every row ends at its last time, and not beyond it.
+    """
     # The end's derivative with respect to its time is that of the interpolation.
-    if clock.elapsed.shape[1] == 2 and not clock.elapsed.requires_grad:
+    if exact and clock.elapsed.shape[1] == 2 and not clock.elapsed.requires_grad:
         return Ends(y0)
     return Dense(tableau, y0, clock, None if torch.is_grad_enabled() else CHUNK)

@@ -91,7 +91,7 @@ class FixedStep(RungeKutta):
     ) -> Solution:
         """March over the grid."""
         pace = FixedPace(Grid.of(clock.elapsed, options))
-        sink = sink_for(self.tableau, y0, clock)
+        sink = sink_for(self.tableau, y0, clock, exact=options.step is None)
         slope = field(clock.at(pace.elapsed, y0), y0) if sink.closing else None
         y, slope = march(field, self.tableau, (y0, slope), clock, pace, sink)
         status = status_of(y) if slope is None else status_of(y, slope)
@@ -115,7 +115,7 @@ class AdaptiveStep(RungeKutta):
                 stacklevel=2,
             )
         pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
-        sink = sink_for(self.tableau, y0, clock)
+        sink = sink_for(self.tableau, y0, clock, exact=True)
         slope = field(clock.at(pace.elapsed, y0), y0)
         pace.begin(field, y0, slope)
         y, _ = march(field, self.tableau, (y0, slope), clock, pace, sink)
