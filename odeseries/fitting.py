@@ -21,7 +21,7 @@ from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows, hidden_windows
 from odeseries.seasonality import calendar_periods, validated_periods
 from odeseries.training import Loop
-from odeseries.widths import Calibration
+from odeseries.widths import Calibration, HeldOut
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
 __all__ = ["Fitted", "Recipe", "Spec", "fit"]
@@ -166,15 +166,6 @@ def fit(
 
 
 @dataclass(frozen=True, eq=False)
-class _Held:
-    """Held-out forecasts, interpolations and backcasts."""
-
-    ahead: list[Batch]
-    between: list[Batch]
-    back: list[Batch]
-
-
-@dataclass(frozen=True, eq=False)
 class _Searched:
     """What the first phase found, and the seconds that the second one needs beside training."""
 
@@ -184,7 +175,7 @@ class _Searched:
     validation_seconds: float
 
 
-def _searched(phase: _Phase, held: _Held) -> _Searched | None:
+def _searched(phase: _Phase, held: HeldOut) -> _Searched | None:
     """Choose the length of the training; None without held-out forecasts."""
     checks = held.ahead
     if not checks:
@@ -197,7 +188,7 @@ def _searched(phase: _Phase, held: _Held) -> _Searched | None:
         patience=phase.recipe.patience,
         tail=phase.setup_seconds,
     )
-    widths = Calibration.fitted(phase.net, checks, held.between, held.back, phase.recipe.device)
+    widths = Calibration.fitted(phase.net, held, phase.recipe.device)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
     return _Searched(fitted, trained.interrupted, phase.setup_seconds, loop.validation_seconds)
 
@@ -284,17 +275,25 @@ class _Phase:
         )
         self.setup_seconds = time.perf_counter() - started
 
-    def checks(self, held: Panel, starts: Float64) -> _Held:
+    def checks(self, held: Panel, starts: Float64) -> HeldOut:
         """Batches of the held-out part, the same at every validation."""
         panel = self.scaling.apply(held)
         loader = _loader(panel, self.spec.periods, self.recipe)
         sizes = {"n_queries": self.recipe.n_queries, "most": HELD_WINDOWS}
-        windows = (
-            forecast_windows(panel, starts, np.random.default_rng(0), **sizes),
-            hidden_windows(panel, starts, np.random.default_rng(1), seen_left=True, **sizes),
-            hidden_windows(panel, starts, np.random.default_rng(2), seen_left=False, **sizes),
-        )
-        return _Held(*(list(_cut(loader, w, 64, self.recipe.device)) for w in windows))
+
+        def cut(windows: Windows) -> list[Batch]:
+            return list(_cut(loader, windows, 64, self.recipe.device))
+
+        def hidden(seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
+            rng = np.random.default_rng(seed)
+            late, ever = (
+                hidden_windows(panel, since, rng, seen_left=seen_left, **sizes)
+                for since in (starts, np.zeros(len(panel)))
+            )
+            return cut(late), cut(ever)
+
+        ahead = forecast_windows(panel, starts, np.random.default_rng(0), **sizes)
+        return HeldOut(cut(ahead), hidden(1, seen_left=True), hidden(2, seen_left=False))
 
     def loop(self, description: str) -> Loop[Batch]:
         """The loop that trains the network."""

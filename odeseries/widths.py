@@ -13,7 +13,7 @@ from odeseries.model import Model
 from odeseries.panel import Float64
 from odeseries.windows import Batch
 
-__all__ = ["Calibration", "Widths"]
+__all__ = ["Calibration", "HeldOut", "Widths"]
 
 FACTORS = (0.8, 0.9, 1.0, 1.1, 1.25, 1.5, 1.75, 2.0, 2.5, 3.0)
 LEAST_TARGETS = 60
@@ -64,10 +64,33 @@ class Widths:
         factors = [best(truth[g], quantiles[g]) for g in groups]
         return cls(tuple(float(np.median(age[g])) for g in groups), tuple(factors))
 
+    def wider(self, other: Widths) -> Widths:
+        """At every age the larger factor of both."""
+        ages = tuple(sorted({*self.ages, *other.ages}))
+        both = [np.interp(ages, w.ages, w.factors) for w in (self, other)]
+        return Widths(ages, tuple(np.maximum(*both).tolist()))
+
     def apply(self, quantiles: Float64, median: Float64, ages: Float64) -> Float64:
         """Widen quantiles (..., n_levels) about the median (...)."""
         factor = np.interp(ages, self.ages, self.factors)[..., None]
         return np.asarray(median[..., None] + factor * (quantiles - median[..., None]))
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Batches by which a network is judged.
+
+    Attributes
+    ----------
+    ahead : list of Batch
+        Held-out forecasts.
+    between, back : pair of list of Batch
+        Interpolations and backcasts, held out and over all times.
+    """
+
+    ahead: list[Batch]
+    between: tuple[list[Batch], list[Batch]]
+    back: tuple[list[Batch], list[Batch]]
 
 
 @dataclass(frozen=True)
@@ -79,24 +102,19 @@ class Calibration:
     back: Widths = Widths()
 
     @classmethod
-    def fitted(
-        cls,
-        net: Model,
-        ahead: Sequence[Batch],
-        between: Sequence[Batch],
-        back: Sequence[Batch],
-        device: torch.device,
-    ) -> Calibration:
+    def fitted(cls, net: Model, held: HeldOut, device: torch.device) -> Calibration:
         """Widths on held-out forecasts, interpolations and backcasts.
 
-        Forecasts are scored; the other two, which training sees less of, are made to cover.
+        Forecasts are scored; the other two, which training sees less of and which may be asked
+        of noisier times than the last ones, are made to cover, held out and over all times.
         """
-        first = Widths.fitted(net, ahead, device, Widths(), _sharpest)
-        return cls(
-            first,
-            Widths.fitted(net, between, device, first, _covering),
-            Widths.fitted(net, back, device, first, _covering),
-        )
+        first = Widths.fitted(net, held.ahead, device, Widths(), _sharpest)
+
+        def covering(parts: Sequence[Sequence[Batch]]) -> Widths:
+            late, ever = (Widths.fitted(net, part, device, first, _covering) for part in parts)
+            return late.wider(ever)
+
+        return cls(first, covering(held.between), covering(held.back))
 
     def apply(self, quantiles: Float64, median: Float64, ages: Float64, batch: Batch) -> Float64:
         """Widen the quantiles of the asked rows of a batch; see `Widths.apply`."""
