@@ -14,7 +14,11 @@ __all__ = ["Model"]
 
 
 class Model(nn.Module, ABC):
-    """What a forecaster's network offers to the fit."""
+    """What a forecaster's network offers to the fit.
+
+    What it learns, in ``start`` and in training, must be in its parameters and buffers: averaging,
+    checkpoints and saved files hold nothing else.
+    """
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
