@@ -113,7 +113,7 @@ def solve(
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
-        separable = isinstance(dynamics, Dynamics)
+        separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
         solution = method.integrate(_checked(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
