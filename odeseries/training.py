@@ -322,6 +322,8 @@ class Loop(Generic[B]):
             f"({self.description}) had a finite loss"
         )
         cure = "Lower learning_rate, look for extreme values in the data, or try another solver."
+        if self._cause is not None:
+            cure = f"The integration failed: {self._cause}"
         if self.averaged.count == 0:
             raise OdeSeriesError(f"{text}, so that nothing was learnt. {cure}") from self._cause
         warnings.warn(f"{text}: the best weights so far are kept. {cure}", ConvergenceWarning, 3)
