@@ -167,7 +167,7 @@ def test_failed_integrations_are_steps_left_out() -> None:
 
     slope = Slope()
     slope.spoil = always
-    with pytest.raises(ode.OdeSeriesError, match="nothing was learnt.*blew up") as caught:
+    with pytest.raises(ode.OdeSeriesError, match=r"nothing was learnt.*blew up") as caught:
         slope.loop.cycle(slope.epochs(), 10)
     assert isinstance(caught.value.__cause__, ode.SolverError)
 
