@@ -323,7 +323,7 @@ class Loop(Generic[B]):
         )
         cure = "Lower learning_rate, look for extreme values in the data, or try another solver."
         if self._cause is not None:
-            cure = f"The integration failed: {self._cause}"
+            cure = f"The integration failed: {self._cause} {cure}"
         if self.averaged.count == 0:
             raise OdeSeriesError(f"{text}, so that nothing was learnt. {cure}") from self._cause
         warnings.warn(f"{text}: the best weights so far are kept. {cure}", ConvergenceWarning, 3)
