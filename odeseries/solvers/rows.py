@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
 from odeseries.interfaces import Solver
 
-__all__ = ["column", "status_of", "stood_in"]
+__all__ = ["column", "healed", "status_of", "stood_in"]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -19,6 +21,16 @@ def status_of(*parts: Tensor) -> Tensor:
     """Tell rows whose every number is finite from the others, as codes of shape (batch,)."""
     finite = [torch.isfinite(part.detach()).flatten(1).all(1) for part in parts]
     return torch.where(torch.stack(finite).all(0), Solver.OK, Solver.NON_FINITE)
+
+
+def healed(failed: Tensor, ys: Tensor, again: Callable[[], Tensor]) -> Tensor:
+    """States of a solve in which rows failed, whose gradients are those of the healthy rows.
+
+    What is infinite in failed rows would reach the gradients of parameters that all share, so
+    that the healthy ones are taken from ``again``, a solve without the others, if there are any.
+    """
+    ys = ys.detach()
+    return ys if bool(failed.all()) else torch.where(column(failed, ys), ys, again())
 
 
 def stood_in(failed: Tensor, values: Tensor) -> Tensor:

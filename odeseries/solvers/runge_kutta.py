@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from abc import abstractmethod
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -14,7 +15,7 @@ from odeseries.solvers import tableaux
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
-from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.rows import healed, status_of, stood_in
 from odeseries.solvers.stepping import Clock, march
 from odeseries.solvers.tableaux import Tableau
 
@@ -59,13 +60,12 @@ class RungeKutta(Solver):
         failed = solution.status != self.OK
         if not (solution.ys.requires_grad and bool(failed.any())):
             return solution
-        # What is infinite in failed rows would reach the gradients of parameters that all share.
-        ys = solution.ys.detach()
-        if not bool(failed.all()):
+
+        def again() -> Tensor:
             clock = Clock.of(times).stopped(failed)
-            rest = self._solve(field, stood_in(failed, y0), clock, options)
-            ys = torch.where(column(failed, ys), ys, rest.ys)
-        return Solution(ys, solution.stats, solution.status)
+            return self._solve(field, stood_in(failed, y0), clock, options).ys
+
+        return replace(solution, ys=healed(failed, solution.ys, again))
 
     @abstractmethod
     def _solve(

@@ -13,7 +13,7 @@ from odeseries import plugins
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
 from odeseries.solvers.noise import check_method, noise_of
-from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.rows import column, healed, status_of, stood_in
 
 __all__ = ["solve"]
 
@@ -224,12 +224,13 @@ def _closed(dynamics: Dynamics, y0: Tensor, times: Tensor) -> Solution:
     status = status_of(ys)
     failed = status != Solver.OK
     if bool(failed.any()):
-        ys = ys.detach()
-        if not bool(failed.all()):
+
+        def again() -> Tensor:
             start = stood_in(failed, clock[:, :1]).expand_as(clock)
             resting = torch.where(failed[:, None], start, clock)
-            rest = _flow(dynamics, stood_in(failed, y0), resting)
-            ys = torch.where(column(failed, ys), ys, rest)
+            return _flow(dynamics, stood_in(failed, y0), resting)
+
+        ys = healed(failed, ys, again)
     return Solution(ys, no_work(len(y0), y0.device), status)
 
 

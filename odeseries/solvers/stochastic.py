@@ -13,7 +13,7 @@ from odeseries.errors import SolverError
 from odeseries.interfaces import Noise, Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.brownian import Brownian
 from odeseries.solvers.grids import Grid
-from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.rows import column, healed, status_of, stood_in
 
 __all__ = ["Equation", "EulerMaruyama", "Milstein", "Stage", "StochasticHeun", "StochasticStep"]
 
@@ -130,11 +130,12 @@ class StochasticStep(Solver):
         ys, status = self._march(equation, y0, grid, plan)
         failed = status != self.OK
         if bool(failed.any()):
-            ys = ys.detach()
-            if not bool(failed.all()):
+
+            def again() -> Tensor:
                 rest = grid.stopped(failed)
-                rest_ys, _ = self._march(equation, stood_in(failed, y0), rest, Plan.of(rest))
-                ys = torch.where(column(failed, ys), ys, rest_ys)
+                return self._march(equation, stood_in(failed, y0), rest, Plan.of(rest))[0]
+
+            ys = healed(failed, ys, again)
         return Solution(ys, self._stats(plan), status)
 
     def _march(

@@ -8,7 +8,7 @@ time asked for ends one, and every step's noise is a function of the row's key.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, ClassVar, Literal
 
@@ -19,7 +19,7 @@ from odeseries.errors import SolverError
 from odeseries.interfaces import Noise, Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.levy import Area, SteppedNoise, Steps
-from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.rows import column, healed, status_of, stood_in
 
 __all__ = ["METHODS", "TorchSDE"]
 
@@ -79,11 +79,11 @@ class TorchSDE(Solver):
         failed = solution.status != self.OK
         if not bool(failed.any()):
             return solution
-        ys = solution.ys.detach()
-        if not bool(failed.all()):
-            rest = self._grouped(problem, (problem.counts > 0) & ~failed).ys
-            ys = torch.where(column(failed, ys), ys, rest)
-        return Solution(ys, solution.stats, solution.status)
+
+        def again() -> Tensor:
+            return self._grouped(problem, (problem.counts > 0) & ~failed).ys
+
+        return replace(solution, ys=healed(failed, solution.ys, again))
 
     def _grouped(self, problem: _Problem, rows: Tensor) -> Solution:
         """Solve some of the rows; the others rest where they start."""
