@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron", "Potential", "zero_last_layer"]
+__all__ = ["Perceptron", "Potential", "seeded_weights", "zero_last_layer"]
+
+_INITIALISING = threading.RLock()  # weights are drawn from the one generator of torch
+
+
+@contextmanager
+def seeded_weights(seed: int) -> Iterator[None]:
+    """Draw initial weights inside from a seed; torch's generator is left as it was.
+
+    Threads wait for one another.
+    """
+    with _INITIALISING, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 class Perceptron(nn.Module):

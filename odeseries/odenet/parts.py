@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import nn
 
 from odeseries import plugins
 from odeseries.interfaces import Dynamics, Solver
+from odeseries.nets import seeded_weights
 from odeseries.odenet.inputs import ImageShape
 from odeseries.odenet.network import ConvolutionalStem, ImageHead, ODEBlock, ODENet, perceptron_stem
 
@@ -56,8 +56,7 @@ class Design:
         seed : int
             Of the initial weights.
         """
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_weights(seed):
             stem, width = self._stem(n_features, shape)
             head = nn.Linear(width, n_classes) if shape is None else ImageHead(width, n_classes)
             return ODENet(stem, self._block(width, shape), head)
