@@ -18,20 +18,22 @@ import numpy as np
 import torch
 
 from odeseries.errors import OdeSeriesError
+from odeseries.files import replacing
 
-__all__ = ["Randomness", "Store", "fingerprint"]
+__all__ = ["Randomness", "Store", "determining", "fingerprint"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DESCRIPTION = "fit.json"
+_CONTROLS = {"max_time", "callbacks", "checkpoint_dir", "verbose", "random_state"}
+"""Parameters that change nothing of what an uninterrupted fit learns, beside the seed."""
 
 
 class Store:
     """Folder with the progress of one fit.
 
     Every fit has a folder of its own inside the one that the user names, called by the
-    fingerprint of its data and parameters, so that several fits may share it. A file is written
-    beside its place and then moved there, which the system does at once: whenever the process
-    dies, the old or the new state is there, whole.
+    fingerprint of its data and parameters, so that several fits may share it. Whenever the
+    process dies, the old or the new state is there, whole.
 
     Attributes
     ----------
@@ -41,6 +43,24 @@ class Store:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self._folder, self.seed = folder, seed
+
+    @classmethod
+    def of(cls, estimator: Any, data: Iterable[object], seed: int) -> Self:
+        """The folder of this very fit, inside the estimator's ``checkpoint_dir``.
+
+        Parameters
+        ----------
+        estimator : estimator
+            Its class and parameters tell fits apart.
+        data : iterable
+            So does what it is fitted on; see `fingerprint`.
+        seed : int
+            Seed of a new fit.
+        """
+        # Without a seed of the user's, the interrupted fit's own is taken up.
+        given = [] if estimator.random_state is None else [seed]
+        parts = [type(estimator).__qualname__, determining(estimator), *data, *given]
+        return cls.opened(estimator.checkpoint_dir, fingerprint(parts), seed)
 
     @classmethod
     def opened(cls, parent: str | os.PathLike[str], key: str, seed: int) -> Self:
@@ -74,7 +94,8 @@ class Store:
             )
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, seed)
-        _replace(known, json.dumps({"seed": seed}).encode())
+        with replacing(known) as new:
+            new.write_text(json.dumps({"seed": seed}))
         return store
 
     def read(self, name: str) -> dict[str, Any] | None:
@@ -98,10 +119,8 @@ class Store:
 
     def write(self, name: str, state: Mapping[str, Any]) -> None:
         """Keep a state of tensors and plain values under a name, in place of the last one."""
-        path = self._folder / f"{name}.pt"
-        new = _beside(path)
-        torch.save(dict(state), new)
-        new.replace(path)
+        with replacing(self._folder / f"{name}.pt") as new:
+            torch.save(dict(state), new)
 
     def remove(self) -> None:
         """Delete the progress, when the fit is complete."""
@@ -124,6 +143,12 @@ class Randomness:
         """Put the generators where they stood."""
         self.rng.bit_generator.state = json.loads(state["rng"])
         self.generator.set_state(state["generator"])
+
+
+def determining(estimator: Any) -> dict[str, Any]:
+    """The parameters on which it depends what an estimator learns, beside the seed."""
+    params: dict[str, Any] = estimator.get_params(deep=False)
+    return {name: value for name, value in params.items() if name not in _CONTROLS}
 
 
 def fingerprint(parts: Iterable[object]) -> str:
@@ -162,14 +187,3 @@ def _feed(digest: hashlib._Hash, part: object) -> None:
     else:
         # A function's or object's address is another one in each process.
         digest.update(_ADDRESS.sub("", repr(part)).encode() + b"\0")
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = _beside(path)
-    new.write_bytes(content)
-    new.replace(path)
-
-
-def _beside(path: Path) -> Path:
-    """A place in the same folder that no other process writes to."""
-    return path.with_name(f"{path.name}.{os.getpid()}.part")

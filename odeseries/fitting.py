@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
 from odeseries.model import Model
+from odeseries.nets import seeded_weights
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows, hidden_windows
 from odeseries.seasonality import calendar_periods, validated_periods
@@ -32,7 +32,6 @@ STEPS_WITHOUT_HOLDOUT = 100
 FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
-INITIALISING = threading.Lock()  # weights are drawn from the one generator of torch
 
 
 @dataclass(frozen=True)
@@ -159,7 +158,7 @@ def fit(
     if known is not None:
         scaling = Scaling.fitted(_complete(known, panel), recipe.horizon, recipe.transformer)
         phase = _Phase(known, scaling, recipe, build, seed, rng, control)
-        first = _searched(phase, phase.checks(held, starts / recipe.horizon))
+        first = _searched(phase, held, starts / recipe.horizon)
     if first is not None and first.interrupted:
         return _kept("best weights so far", first)
     return _refitted(panel, recipe, build, seed, rng, control, first)
@@ -175,9 +174,10 @@ class _Searched:
     validation_seconds: float
 
 
-def _searched(phase: _Phase, held: HeldOut) -> _Searched | None:
+def _searched(phase: _Phase, held: Panel, starts: Float64) -> _Searched | None:
     """Choose the length of the training; None without held-out forecasts."""
-    checks = held.ahead
+    judge = _Judge(phase, held, starts)
+    checks = judge.forecasts()
     if not checks:
         return None
     loop = phase.loop("choosing the length")
@@ -188,7 +188,8 @@ def _searched(phase: _Phase, held: HeldOut) -> _Searched | None:
         patience=phase.recipe.patience,
         tail=phase.setup_seconds,
     )
-    widths = Calibration.fitted(phase.net, held, phase.recipe.device)
+    held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
+    widths = Calibration.fitted(phase.net, held_out, phase.recipe.device)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
     return _Searched(fitted, trained.interrupted, phase.setup_seconds, loop.validation_seconds)
 
@@ -257,8 +258,7 @@ class _Phase:
         self.loader = _loader(self.panel, periods, recipe)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
         self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel))
-        with INITIALISING, torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded_weights(seed):
             net = build(self.spec)
         self.net = net.to(recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
@@ -274,26 +274,6 @@ class _Phase:
             list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))))
         )
         self.setup_seconds = time.perf_counter() - started
-
-    def checks(self, held: Panel, starts: Float64) -> HeldOut:
-        """Batches of the held-out part, the same at every validation."""
-        panel = self.scaling.apply(held)
-        loader = _loader(panel, self.spec.periods, self.recipe)
-        sizes = {"n_queries": self.recipe.n_queries, "most": HELD_WINDOWS}
-
-        def cut(windows: Windows) -> list[Batch]:
-            return list(_cut(loader, windows, 64, self.recipe.device))
-
-        def hidden(seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
-            rng = np.random.default_rng(seed)
-            late, ever = (
-                hidden_windows(panel, since, rng, seen_left=seen_left, **sizes)
-                for since in (starts, np.zeros(len(panel)))
-            )
-            return cut(late), cut(ever)
-
-        ahead = forecast_windows(panel, starts, np.random.default_rng(0), **sizes)
-        return HeldOut(cut(ahead), hidden(1, seen_left=True), hidden(2, seen_left=False))
 
     def loop(self, description: str) -> Loop[Batch]:
         """The loop that trains the network."""
@@ -327,6 +307,43 @@ class _Phase:
 
     def _batches(self, windows: Windows) -> Iterator[Batch]:
         return _cut(self.loader, windows, self.recipe.batch_size, self.recipe.device)
+
+
+class _Judge:
+    """Cuts the batches by which a network is judged, in the units of a phase.
+
+    Parameters
+    ----------
+    phase : _Phase
+        Whose network is judged.
+    held : Panel
+        In clock units.
+    starts : ndarray of shape (n_series,)
+        Where the held-out part of each series begins, in horizons.
+    """
+
+    def __init__(self, phase: _Phase, held: Panel, starts: Float64) -> None:
+        self.recipe, self.starts = phase.recipe, starts
+        self.panel = phase.scaling.apply(held)
+        self.loader = _loader(self.panel, phase.spec.periods, phase.recipe)
+        self.sizes = {"n_queries": phase.recipe.n_queries, "most": HELD_WINDOWS}
+
+    def forecasts(self) -> list[Batch]:
+        """Forecasts of the held-out part, the same at every call."""
+        rng = np.random.default_rng(0)
+        return self._cut(forecast_windows(self.panel, self.starts, rng, **self.sizes))
+
+    def hidden(self, seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
+        """Interpolations or backcasts, of the held-out part and over all times."""
+        rng = np.random.default_rng(seed)
+        late, ever = (
+            hidden_windows(self.panel, since, rng, seen_left=seen_left, **self.sizes)
+            for since in (self.starts, np.zeros(len(self.panel)))
+        )
+        return self._cut(late), self._cut(ever)
+
+    def _cut(self, windows: Windows) -> list[Batch]:
+        return list(_cut(self.loader, windows, 64, self.recipe.device))
 
 
 def _loader(

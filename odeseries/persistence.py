@@ -27,10 +27,12 @@ from odeseries.devices import find_device, is_usable
 from odeseries.encoding import CODECS, Codec, Reader, Writer, record
 from odeseries.encoding_transformers import TRANSFORMER
 from odeseries.errors import PersistenceError, PluginError
+from odeseries.files import replacing
 from odeseries.fitting import Fitted, Recipe, Spec
 from odeseries.frames import Clock, Schema
 from odeseries.learnt import Learnt
 from odeseries.model import Model
+from odeseries.nets import seeded_weights
 from odeseries.panel import Panel
 from odeseries.transforms import Transform
 from odeseries.widths import Calibration, Widths
@@ -176,7 +178,7 @@ def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str 
 
 def _net(builder: Any, spec: Spec, tensors: Mapping[str, Tensor]) -> Model:
     """The network that was saved, in the state in which it forecasts."""
-    with torch.random.fork_rng(devices=[]):
+    with seeded_weights(0):  # of which nothing is kept
         net: Model = builder.build(spec)
     state = {k.removeprefix(NET): v for k, v in tensors.items() if k.startswith(NET)}
     net.load_state_dict(state)
@@ -225,19 +227,16 @@ def _write(path: Path, files: dict[str, bytes]) -> None:
     """Write files into a folder or a zip; each appears at once, when it is whole."""
     if path.suffix == ".zip":
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_name(f"{path.name}.{os.getpid()}.part")
-        with zipfile.ZipFile(new, "w") as archive:
+        with replacing(path) as new, zipfile.ZipFile(new, "w") as archive:
             for name, content in files.items():
                 archive.writestr(name, content)
-        new.replace(path)
         return
     if path.exists() and not path.is_dir():
         raise PersistenceError(f"{path} is a file: give a folder, or a name that ends in .zip.")
     path.mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        new = path / f"{name}.{os.getpid()}.part"
-        new.write_bytes(content)
-        new.replace(path / name)
+        with replacing(path / name) as new:
+            new.write_bytes(content)
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
-from odeseries.checkpoints import Store, fingerprint
+from odeseries.checkpoints import Store, determining
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
@@ -56,8 +56,6 @@ __all__ = ["BaseForecaster"]
 DEFAULT_HORIZON = 0.1
 PREDICT_WINDOWS = 256
 PREDICT_QUERIES = 64
-CONTROLS = {"max_time", "callbacks", "checkpoint_dir", "verbose", "random_state"}
-"""Parameters that change nothing of what an uninterrupted fit learns, beside the seed."""
 
 
 class BaseForecaster(Declared, Forecaster, BaseEstimator):
@@ -239,15 +237,17 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         )
         recipe = self._recipe(panel, schema)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        store = self._store(panel, recipe, seed)
-        seed = seed if store is None else store.seed
+        store = None
+        if self.checkpoint_dir is not None:
+            store = Store.of(self, [replace(recipe, verbose=False), panel], seed)
+            seed = store.seed
         with one_thread():
             fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
             copula = Copula.fitted(fitted, panel, recipe)
         if store is not None and not fitted.interrupted:
             store.remove()
         return self._adopt(
-            Learnt(schema, panel, recipe, fitted, copula, seed, copy.deepcopy(self._determining()))
+            Learnt(schema, panel, recipe, fitted, copula, seed, copy.deepcopy(determining(self)))
         )
 
     def _adopt(self, learnt: Learnt) -> Self:
@@ -477,7 +477,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             )
         history = self.panel_.joined(unseen)
         position = {name: i for i, name in enumerate(history.ids)}
-        series, times, truth, known_inputs = [], [], [], []
+        series, times, truth, rows = [], [], [], []
         for i, name in enumerate(panel.ids):
             t, v = panel.series(i)
             chosen = t > limits[i] if name not in known else np.ones(len(t), dtype=bool)
@@ -485,14 +485,12 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             series.append(np.full(int(chosen.sum()), position[name]))
             times.append(t[chosen] + shift)
             truth.append(v[chosen, : panel.n_targets])
-            owner = np.full(int(chosen.sum()), i)
-            known_inputs.append(
-                np.zeros((len(owner), 0))
-                if panel.inputs is None
-                else np.nan_to_num(panel.inputs.at(owner, t[chosen]), nan=0.0)
-            )
+            rows.append((np.full(int(chosen.sum()), i), t[chosen]))
         flat = np.concatenate(series).astype(np.int64)
-        inputs = np.concatenate(known_inputs)
+        inputs = np.zeros((len(flat), 0))
+        if panel.inputs is not None:
+            owner, at = (np.concatenate(part) for part in zip(*rows, strict=True))
+            inputs = np.nan_to_num(panel.inputs.at(owner, at))
         queries = Queries(flat, np.concatenate(times), inputs, pd.RangeIndex(len(flat)), None)
         return queries, history, np.concatenate(truth)
 
@@ -531,20 +529,6 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             verbose=self.verbose,
             transformer=self.target_transformer,
         )
-
-    def _store(self, panel: Panel, recipe: Recipe, seed: int) -> Store | None:
-        """Where the progress of this very fit is kept."""
-        if self.checkpoint_dir is None:
-            return None
-        params = self._determining()
-        # Without a seed of the user's, the interrupted fit's own is taken up.
-        given = [] if self.random_state is None else [seed]
-        key = fingerprint([type(self).__qualname__, params, replace(recipe, verbose=False), panel])
-        return Store.opened(self.checkpoint_dir, fingerprint([key, *given]), seed)
-
-    def _determining(self) -> dict[str, Any]:
-        """The parameters on which it depends what is learnt, beside the seed."""
-        return {k: v for k, v in self.get_params(deep=False).items() if k not in CONTROLS}
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""

@@ -184,7 +184,7 @@ def _with_targets(table: Table, y: object, index: pd.Index) -> Table:
     y = _framed(y, index) if isinstance(y, np.ndarray) else y
     _require_pandas(y, "y")
     assert isinstance(y, (pd.Series, pd.DataFrame)), "checked above"
-    if len(y) != len(index) or not y.index.equals(index):
+    if not y.index.equals(index):
         raise DataError(
             f"y has {len(y)} rows and X has {len(index)}, and their indexes differ: give y the "
             "index of X, row by row."

@@ -21,7 +21,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 from torch import Tensor
 
-from odeseries.checkpoints import Store, fingerprint
+from odeseries.checkpoints import Store
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
 from odeseries.interfaces import Dynamics, Solver
@@ -37,8 +37,6 @@ __all__ = ["ODENetClassifier"]
 
 DEFAULT_STEPS = 2
 PREDICT_ROWS = 1000
-CONTROLS = {"max_time", "callbacks", "checkpoint_dir", "verbose", "random_state"}
-"""Parameters that change nothing of what an uninterrupted fit learns, beside the seed."""
 
 
 class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
@@ -213,8 +211,10 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y)
         weights = self._weights(X, y, sample_weight)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        store = self._store(X, y, weights, seed)
-        seed = seed if store is None else store.seed
+        store = None
+        if self.checkpoint_dir is not None:
+            store = Store.of(self, [X, np.asarray(y, str), weights], seed)
+            seed = store.seed
         self._start(X, seed)
         self._inputs.learn(X, weights)
         rows = self._rows(X, y, weights)
@@ -361,16 +361,6 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
             torch.as_tensor(np.searchsorted(self.classes_, y), device=self.device_),
             torch.as_tensor(weights, dtype=torch.float32, device=self.device_),
         )
-
-    def _store(self, X: Any, y: Any, weights: Float64, seed: int) -> Store | None:
-        """Where the progress of this very fit is kept."""
-        if self.checkpoint_dir is None:
-            return None
-        params = {k: v for k, v in self.get_params(deep=False).items() if k not in CONTROLS}
-        # Without a seed of the user's, the interrupted fit's own is taken up.
-        given = [] if self.random_state is None else [seed]
-        key = fingerprint([type(self).__qualname__, params, X, np.asarray(y, str), weights, *given])
-        return Store.opened(self.checkpoint_dir, key, seed)
 
     def _threads(self) -> AbstractContextManager[None]:
         """One thread for features; convolutions gain from more."""
