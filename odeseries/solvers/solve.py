@@ -144,8 +144,6 @@ def _per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     """Check times and bring them to (batch, n_times), padding set to the last valid time."""
     exact = times.dtype if times.is_floating_point() else torch.float64
     times = times.to(torch.promote_types(exact, y0.dtype))
-    exact = times.dtype if times.is_floating_point() else torch.float64
-    times = times.to(torch.promote_types(exact, y0.dtype))
     shape = tuple(times.shape)
     if times.ndim == 1:
         times = times.expand(len(y0), -1)
