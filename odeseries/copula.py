@@ -63,7 +63,7 @@ class Copula:
             return cls(1.0, 0.5, np.eye(n_targets))
         batch = loader.batch(windows).to(recipe.device)
         levels = torch.tensor(LEVELS, dtype=torch.float64, device=recipe.device)
-        quantiles, _ = fitted.net.quantiles(batch, levels)
+        quantiles, _ = fitted.quantiles(batch, levels)
         below = (quantiles < batch.targets[..., None]).sum(-1).double()
         scores = ndtri(((below + 0.5) / (len(LEVELS) + 1)).cpu().numpy())
         seen = (batch.observed > 0) & torch.isfinite(quantiles).all(-1)

@@ -32,6 +32,8 @@ STEPS_WITHOUT_HOLDOUT = 100
 FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
+MEMBER_STRIDE = 1_000_003
+"""Between the seeds of the members, so that seeds next to each other share none."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,18 @@ class Recipe:
     device: torch.device
     verbose: bool
     transformer: Any = None
+    n_members: int = 1
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """A trained network with what it was built for and the units that it was trained in."""
+    """A trained network with what it was built for and the units that it was trained in.
+
+    Attributes
+    ----------
+    others : tuple of Model
+        Further members of an ensemble, trained alike from other weights and batches.
+    """
 
     net: Model
     spec: Spec
@@ -105,6 +114,15 @@ class Fitted:
     best_steps: int
     held_out_loss: float
     interrupted: bool = False
+    others: tuple[Model, ...] = ()
+
+    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean of the members' quantiles, and ages; see `Model.quantiles`."""
+        first, ages = self.net.quantiles(batch, levels)
+        if not self.others:
+            return first, ages
+        rest = [net.quantiles(batch, levels)[0] for net in self.others]
+        return torch.stack([first, *rest]).mean(0), ages
 
     def loader(self, panel: Panel, recipe: Recipe, inputs: Float64 | None = None) -> Loader:
         """Cuts batches from a panel in clock units, asked with inputs in the data's units."""
@@ -207,10 +225,12 @@ def _refitted(
     steps = STEPS_WITHOUT_HOLDOUT if first is None else first.fitted.best_steps
     try:
         scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
+        started = time.perf_counter()
         phase = _Phase(panel, scaling, recipe, build, seed + 1, rng, control)
         loop = phase.loop("training on all")
         tail = 0.0 if first is None else first.validation_seconds
         trained = loop.cycle(phase.epochs(), steps, tail=tail)
+        took = time.perf_counter() - started
     except KeyboardInterrupt:
         if first is None:
             raise
@@ -225,7 +245,29 @@ def _refitted(
         fitted = replace(
             first.fitted, net=phase.net, spec=phase.spec, scaling=phase.scaling, records=records
         )
-    return replace(fitted, interrupted=trained.interrupted)
+    if trained.interrupted:
+        return replace(fitted, interrupted=True)
+    return _joined(fitted, phase, steps, seed + 1, took + tail)
+
+
+def _joined(fitted: Fitted, phase: _Phase, steps: int, seed: int, seconds: float) -> Fitted:
+    """Train the other members of the ensemble, as many as there is time for."""
+    for k in range(1, phase.recipe.n_members):
+        if phase.control.budget.left() < seconds:
+            warnings.warn(
+                f"max_time was reached after {k} of n_members={phase.recipe.n_members} networks.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+            break
+        phase.renew(seed + k * MEMBER_STRIDE)
+        trained = phase.loop(f"training on all, member {k + 1}").cycle(phase.epochs(), steps)
+        if trained.interrupted:
+            _warn_interrupted(f"{k} complete networks")
+            return replace(fitted, interrupted=True)
+        records = fitted.records + trained.records
+        fitted = replace(fitted, others=(*fitted.others, phase.net), records=records)
+    return fitted
 
 
 def _kept(what: str, first: _Searched, more: Sequence[Record] = ()) -> Fitted:
@@ -258,10 +300,7 @@ class _Phase:
         self.loader = _loader(self.panel, periods, recipe)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
         self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel))
-        with seeded_weights(seed):
-            net = build(self.spec)
-        self.net = net.to(recipe.device)
-        self.generator = torch.Generator().manual_seed(seed)
+        self.build = build
         self.sampler = WindowSampler(
             self.panel,
             rng,
@@ -269,11 +308,18 @@ class _Phase:
             interpolation=recipe.interpolation,
             backcast=recipe.backcast,
         )
-        windows = self.sampler.cover(FIT_WINDOWS)
-        self.net.start(
-            list(self._batches(windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))))
-        )
+        self.renew(seed)
         self.setup_seconds = time.perf_counter() - started
+
+    def renew(self, seed: int) -> None:
+        """Begin with a network of other weights."""
+        with seeded_weights(seed):
+            net = self.build(self.spec)
+        self.net = net.to(self.recipe.device)
+        self.generator = torch.Generator().manual_seed(seed)
+        windows = self.sampler.cover(FIT_WINDOWS)
+        few = windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))
+        self.net.start(list(self._batches(few)))
 
     def loop(self, description: str) -> Loop[Batch]:
         """The loop that trains the network."""

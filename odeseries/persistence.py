@@ -9,9 +9,10 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
         "fitted": {
             f.name: writer(getattr(learnt.fitted, f.name), f"fitted.{f.name}")
             for f in fields(learnt.fitted)
-            if f.name != "net"
+            if f.name not in ("net", "others")
         },
     }
     document["parts"] = [
@@ -94,7 +95,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
         for kind in ("dynamics", "solver")
         if isinstance(document["fitted_with"].get(kind), str)
     ]
-    weights = bytes_of_tensors(_on_cpu(learnt.fitted.net) | writer.tensors)
+    weights = bytes_of_tensors(_weights(learnt.fitted) | writer.tensors)
     document["weights_sha256"] = hashlib.sha256(weights).hexdigest()
     text = json.dumps(document, indent=1, allow_nan=False, ensure_ascii=False)
     _write(Path(path), {WEIGHTS: weights, DOCUMENT: text.encode()})
@@ -169,20 +170,30 @@ def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str 
     place = _place(model.device, device)
     built_with = reader(document["fitted_with"])
     fitted = reader(document["fitted"])
-    net = _net(cls(**built_with), fitted["spec"], reader.tensors).to(place)
+    nets = _nets(cls(**built_with), fitted["spec"], reader.tensors)
+    net, *others = (net.to(place) for net in nets)
     learnt = reader(document["learnt"])
     learnt["recipe"] = replace(learnt["recipe"], device=place)
-    model._adopt(Learnt(fitted=Fitted(net=net, **fitted), parameters=built_with, **learnt))
+    whole = Fitted(net=net, others=tuple(others), **fitted)
+    model._adopt(Learnt(fitted=whole, parameters=built_with, **learnt))
     return model
 
 
-def _net(builder: Any, spec: Spec, tensors: Mapping[str, Tensor]) -> Model:
-    """The network that was saved, in the state in which it forecasts."""
-    with seeded_weights(0):  # of which nothing is kept
-        net: Model = builder.build(spec)
-    state = {k.removeprefix(NET): v for k, v in tensors.items() if k.startswith(NET)}
-    net.load_state_dict(state)
-    return net.eval()
+def _nets(builder: Any, spec: Spec, tensors: Mapping[str, Tensor]) -> Iterator[Model]:
+    """The networks that were saved, in the state in which they forecast."""
+    for prefix in map(_prefix, count()):
+        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        if not state and prefix != NET:
+            return
+        with seeded_weights(0):  # of which nothing is kept
+            net: Model = builder.build(spec)
+        net.load_state_dict(state)
+        yield net.eval()
+
+
+def _prefix(member: int) -> str:
+    """What the names of a member's weights begin with."""
+    return NET if member == 0 else f"net_{member}."
 
 
 def _place(saved: str, asked: str | None) -> torch.device:
@@ -218,9 +229,13 @@ def _installed(distribution: str) -> str:
         return "unknown"
 
 
-def _on_cpu(net: Model) -> dict[str, Tensor]:
+def _weights(fitted: Fitted) -> dict[str, Tensor]:
     """Copies of the weights, since a file can't hold two names of one memory."""
-    return {NET + k: v.detach().cpu().clone() for k, v in net.state_dict().items()}
+    return {
+        _prefix(i) + k: v.detach().cpu().clone()
+        for i, net in enumerate((fitted.net, *fitted.others))
+        for k, v in net.state_dict().items()
+    }
 
 
 def _write(path: Path, files: dict[str, bytes]) -> None:

@@ -79,6 +79,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
     validation_fraction : float, default=0.2
         Share held out at the end of the series, or of the series of a large panel, to choose the
         length of the training; 0 trains a fixed number of steps.
+    n_members : int, default=1
+        Networks that are trained on all data, each from other weights; the forecast's quantiles
+        are the mean of theirs.
     targets : label or list of labels, optional
         Columns to be forecast; the other ones are seen, but not known ahead and never forecast.
     target_transformer : scikit-learn transformer, optional
@@ -154,6 +157,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_members": [Interval(Integral, 1, None, closed="left")],
         "duplicates": [StrOptions({"error", "mean", "last"})],
         "target_transformer": [HasMethods(["fit", "transform", "inverse_transform"]), None],
         "device": [str],
@@ -174,6 +178,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
     weight_decay: float = 1.0
     patience: int = 10
     validation_fraction: float = 0.2
+    n_members: int = 1
     targets: Any = None
     target_transformer: Any = None
     duplicates: str = "error"
@@ -528,6 +533,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             device=find_device(self.device),
             verbose=self.verbose,
             transformer=self.target_transformer,
+            n_members=self.n_members,
         )
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
@@ -574,7 +580,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             chosen = np.arange(start, min(start + PREDICT_WINDOWS, len(windows)))
             batch = loader.batch(windows.take(chosen)).to(recipe.device)
             with one_thread():
-                quantiles, ages = fitted.net.quantiles(batch, asked)
+                quantiles, ages = fitted.quantiles(batch, asked)
             flat, age = quantiles[batch.asked], ages[batch.asked]
             values = flat.double().cpu().numpy()
             wide = fitted.widths.apply(

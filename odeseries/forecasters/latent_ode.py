@@ -61,6 +61,9 @@ class LatentODEForecaster(BaseForecaster):
     validation_fraction : float, default=0.2
         Share held out at the end of the series, or of the series of a large panel, to choose the
         length of the training; 0 trains a fixed number of steps.
+    n_members : int, default=1
+        Networks that are trained on all data, each from other weights; the forecast's quantiles
+        are the mean of theirs.
     targets : label or list of labels, optional
         Columns to be forecast; the other ones are seen, but not known ahead and never forecast.
     target_transformer : scikit-learn transformer, optional

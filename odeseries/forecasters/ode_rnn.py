@@ -41,8 +41,8 @@ class ODERNNForecaster(BaseForecaster):
     hidden : int, default=32
         Dimension of the state and width of the decoder.
     n_rows, n_lags, seasonality, max_epochs, batch_size, learning_rate, weight_decay, patience, \
-validation_fraction, duplicates, time_col, id_col, device, random_state, verbose, max_time, \
-callbacks, checkpoint_dir
+validation_fraction, n_members, duplicates, time_col, id_col, device, random_state, verbose, \
+max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`.
 
     Attributes
