@@ -37,9 +37,10 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
     from odeseries.solvers import torchdiffeq, torchsde
     from odeseries.solvers.runge_kutta import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5
     from odeseries.solvers.stochastic import EulerMaruyama, Milstein, StochasticHeun
+    from odeseries.solvers.symplectic import Leapfrog
 
     own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
-    own |= {"heun": Heun, "dopri5": Dopri5, "tsit5": Tsit5}
+    own |= {"heun": Heun, "dopri5": Dopri5, "tsit5": Tsit5, "leapfrog": Leapfrog}
     own |= {
         "euler_maruyama": EulerMaruyama,
         "milstein": Milstein,

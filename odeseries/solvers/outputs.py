@@ -7,7 +7,7 @@ from torch import Tensor
 
 from odeseries.solvers.rows import column
 from odeseries.solvers.stepping import Clock, Sink, Step
-from odeseries.solvers.tableaux import Tableau
+from odeseries.solvers.tableaux import Row
 
 __all__ = ["Dense", "Ends", "sink_for"]
 
@@ -54,8 +54,8 @@ class Dense(Sink):
 
     Parameters
     ----------
-    tableau : Tableau
-        Method.
+    polynomials : tuple of tuple of float
+        For every move of a step, the coefficients of its polynomial from the first power on.
     y0 : Tensor of shape (batch, ..., state_dim)
         Initial states.
     clock : Clock
@@ -66,8 +66,10 @@ class Dense(Sink):
 
     closing = True
 
-    def __init__(self, tableau: Tableau, y0: Tensor, clock: Clock, size: int | None) -> None:
-        self.tableau, self.y0, self.clock, self.size = tableau, y0, clock, size
+    def __init__(
+        self, polynomials: tuple[Row, ...], y0: Tensor, clock: Clock, size: int | None
+    ) -> None:
+        self.polynomials, self.y0, self.clock, self.size = polynomials, y0, clock, size
         self.rows = torch.arange(len(y0), device=y0.device)
         self.reached = torch.zeros_like(clock.span)
         self.steps: list[tuple[Tensor, Tensor, Tensor, list[Tensor]]] = []
@@ -112,7 +114,7 @@ class Dense(Sink):
         parts = [torch.cat(part) for part in zip(*(step[3] for step in self.steps), strict=True)]
         share = column(share.to(self.y0.dtype), self.y0)
         y = parts[0][flat]
-        for move, coefficients in zip(parts[1:], self.tableau.dense, strict=True):
+        for move, coefficients in zip(parts[1:], self.polynomials, strict=True):
             if any(coefficients):
                 y = torch.addcmul(y, _polynomial(coefficients, share), move[flat])
         return y
@@ -143,7 +145,9 @@ def _polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
     return value * share
 
 
-def sink_for(tableau: Tableau, y0: Tensor, clock: Clock, *, exact: bool) -> Ends | Dense:
+def sink_for(
+    polynomials: tuple[Row, ...], y0: Tensor, clock: Clock, *, exact: bool
+) -> Ends | Dense:
     """Choose what keeps the steps: nothing does where nothing but the end is asked for.
 
     ``exact`` says that the last step of every row ends at its last time, and not beyond it.
@@ -151,4 +155,4 @@ def sink_for(tableau: Tableau, y0: Tensor, clock: Clock, *, exact: bool) -> Ends
     # The end's derivative with respect to its time is that of the interpolation.
     if exact and clock.elapsed.shape[1] == 2 and not clock.elapsed.requires_grad:
         return Ends(y0)
-    return Dense(tableau, y0, clock, None if torch.is_grad_enabled() else CHUNK)
+    return Dense(polynomials, y0, clock, None if torch.is_grad_enabled() else CHUNK)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from abc import abstractmethod
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import torch
@@ -16,7 +17,7 @@ from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import healed, status_of, stood_in
-from odeseries.solvers.stepping import Clock, march
+from odeseries.solvers.stepping import Clock, advance, march
 from odeseries.solvers.tableaux import Tableau
 
 __all__ = [
@@ -27,24 +28,18 @@ __all__ = [
     "FixedStep",
     "Heun",
     "Midpoint",
+    "RowSteps",
     "RungeKutta",
     "Tsit5",
 ]
 
 
-class RungeKutta(Solver):
-    """An explicit method given by its tableau, with dense output at every row's own times.
+class RowSteps(Solver):
+    """A one-step method with dense output at every row's own times.
 
     No row looks at another. Where only the first and the last time are asked for, nothing is
     interpolated.
-
-    References
-    ----------
-    Hairer, E., Norsett, S. P., Wanner, G. (1993). Solving Ordinary Differential Equations I.
-    Second edition. Sections II.1 (methods), II.4 (step control) and II.6 (dense output).
     """
-
-    tableau: ClassVar[Tableau]
 
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
@@ -74,6 +69,18 @@ class RungeKutta(Solver):
         """Integrate once; failed rows may be infinite or NaN."""
 
 
+class RungeKutta(RowSteps):
+    """An explicit method given by its tableau.
+
+    References
+    ----------
+    Hairer, E., Norsett, S. P., Wanner, G. (1993). Solving Ordinary Differential Equations I.
+    Second edition. Sections II.1 (methods), II.4 (step control) and II.6 (dense output).
+    """
+
+    tableau: ClassVar[Tableau]
+
+
 class FixedStep(RungeKutta):
     """Steps of one length per row.
 
@@ -91,9 +98,9 @@ class FixedStep(RungeKutta):
     ) -> Solution:
         """March over the grid."""
         pace = FixedPace(Grid.of(clock.elapsed, options))
-        sink = sink_for(self.tableau, y0, clock, exact=options.step is None)
+        sink = sink_for(self.tableau.dense, y0, clock, exact=options.step is None)
         slope = field(clock.at(pace.elapsed, y0), y0) if sink.closing else None
-        y, slope = march(field, self.tableau, (y0, slope), clock, pace, sink)
+        y, slope = march(field, partial(advance, self.tableau), (y0, slope), clock, pace, sink)
         status = status_of(y) if slope is None else status_of(y, slope)
         stages = len(self.tableau.nodes) - 1
         return Solution(sink.result(y), pace.stats(stages, int(sink.closing)), status)
@@ -115,10 +122,10 @@ class AdaptiveStep(RungeKutta):
                 stacklevel=2,
             )
         pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
-        sink = sink_for(self.tableau, y0, clock, exact=True)
+        sink = sink_for(self.tableau.dense, y0, clock, exact=True)
         slope = field(clock.at(pace.elapsed, y0), y0)
         pace.begin(field, y0, slope)
-        y, _ = march(field, self.tableau, (y0, slope), clock, pace, sink)
+        y, _ = march(field, partial(advance, self.tableau), (y0, slope), clock, pace, sink)
         stats, status = pace.outcome()
         return Solution(sink.result(y), stats, status)
 

@@ -1,4 +1,4 @@
-"""Explicit Runge-Kutta steps, every row with a length of its own."""
+"""Steps, above all explicit Runge-Kutta ones, every row with a length of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odeseries.interfaces import VectorField
 from odeseries.solvers.rows import column, stood_in
 from odeseries.solvers.tableaux import Tableau
 
-__all__ = ["Clock", "Pace", "Sink", "Step", "Verdict", "advance", "march", "weighted"]
+__all__ = ["Clock", "Pace", "Scheme", "Sink", "Step", "Verdict", "advance", "march", "weighted"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ class Step:
     slope : Tensor or None
         Slope there, if it was asked for.
     moves : list of Tensor
-        The slopes of all stages times the length.
+        What the interpolation within the step is made of, such as the slopes of all stages times
+        the length.
     """
 
     y: Tensor
@@ -88,9 +89,25 @@ def weighted(y: Tensor, weights: tuple[float, ...], moves: list[Tensor]) -> Tens
     return y
 
 
+class Scheme(Protocol):
+    """Takes one step of every row."""
+
+    def __call__(
+        self,
+        field: VectorField,
+        t: Tensor,
+        h: Tensor,
+        y: Tensor,
+        slope: Tensor,
+        *,
+        closing: bool,
+    ) -> Step:
+        """Step from ``y``, where the slope is known; with the slope at the end if closing."""
+
+
 def advance(
-    field: VectorField,
     tableau: Tableau,
+    field: VectorField,
     t: Tensor,
     h: Tensor,
     y: Tensor,
@@ -98,7 +115,7 @@ def advance(
     *,
     closing: bool,
 ) -> Step:
-    """Take one step from ``y``, where the slope is known; with the slope at the end if closing."""
+    """The scheme of an explicit Runge-Kutta method."""
     moves = [h * slope]
     for node, weights in zip(tableau.nodes[1:-1], tableau.stages[1:-1], strict=True):
         moves.append(h * field(torch.add(t, h, alpha=node), weighted(y, weights, moves)))
@@ -162,7 +179,7 @@ class Sink(Protocol):
 
 def march(
     field: VectorField,
-    tableau: Tableau,
+    scheme: Scheme,
     start: tuple[Tensor, Tensor | None],
     clock: Clock,
     pace: Pace,
@@ -172,7 +189,7 @@ def march(
 
     Parameters
     ----------
-    field, tableau, clock
+    field, scheme, clock
         What is integrated, how, and when.
     start : tuple of Tensor and (Tensor or None)
         States and, if known, slopes at the start.
@@ -190,7 +207,7 @@ def march(
         t, h = clock.at(before, y), clock.signed(length, y)
         if slope is None:
             slope = field(t, y)
-        step = advance(field, tableau, t, h, y, slope, closing=sink.closing or pace.closing())
+        step = scheme(field, t, h, y, slope, closing=sink.closing or pace.closing())
         verdict = pace.judge(y, step)
         if not verdict.taken:
             continue

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DOPRI5", "EULER", "HEUN", "MIDPOINT", "RK4", "TSIT5", "Tableau"]
+__all__ = ["DOPRI5", "EULER", "HEUN", "MIDPOINT", "RK4", "TSIT5", "Row", "Tableau"]
 
 Row = tuple[float, ...]
 

@@ -169,7 +169,7 @@ def private_times_are_met(subject: Subject) -> None:
 @SUITE.law(_ordinary)
 def the_clock_reaches_the_field(subject: Subject) -> None:
     """A field that depends on time is asked at the true time of each row, in both directions."""
-    y0 = STATES[:, 1:] + 2
+    y0 = STATES + 2
     ys = _solved(subject, _seasonal, y0, TIMES).ys
     growth = torch.exp(torch.sin(TIMES) - torch.sin(TIMES[:, :1]))
     _near(subject, ys, y0[:, None] * growth[..., None], "A field of time is solved wrongly.")
@@ -233,7 +233,7 @@ def more_times_change_nothing(subject: Subject) -> None:
 def gradients_are_right(subject: Subject) -> None:
     """Gradients reach initial states and parameters of the field, with the analytic values."""
     rate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
-    y0 = torch.tensor([[1.5]], dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor([[1.5, 0.5]], dtype=torch.float64, requires_grad=True)
     times = torch.tensor([[0.0, 1.0]], dtype=torch.float64)
     end = _solved(subject, lambda t, y: -rate * y, y0, times).ys[:, -1].sum()
     by_state, by_rate = torch.autograd.grad(end, [y0, rate], allow_unused=True)
@@ -242,8 +242,8 @@ def gradients_are_right(subject: Subject) -> None:
         "No gradient reaches the initial state, or the parameters of the field.",
     )
     decay = math.exp(-0.7)
-    right = torch.tensor([decay, -1.5 * decay], dtype=torch.float64)
-    found = torch.stack([by_state.sum(), by_rate])
+    right = torch.tensor([decay, decay, -2 * decay], dtype=torch.float64)
+    found = torch.cat([by_state.flatten(), by_rate[None]])
     _near(subject, found, right, "Gradients are not the analytic ones.")
 
 
