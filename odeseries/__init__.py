@@ -7,6 +7,7 @@ from odeseries.errors import (
     OdeSeriesError,
     PersistenceError,
     PluginError,
+    PluginWarning,
     SolverError,
 )
 from odeseries.fitting import Spec
@@ -46,6 +47,7 @@ __all__ = [
     "PanelSplit",
     "PersistenceError",
     "PluginError",
+    "PluginWarning",
     "Side",
     "Solution",
     "SolveOptions",

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from odeseries.errors import DataError, OdeSeriesError
+from odeseries.errors import DataError, OdeSeriesError, PluginError
+
+if TYPE_CHECKING:
+    from odeseries.plugins import PluginInfo
 
 __all__ = ["main"]
 
@@ -52,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     _add_forecast(commands.add_parser("forecast", parents=[debug], help="forecast a CSV file"))
     plugins = commands.add_parser("plugins", parents=[debug], help="list what is installed")
+    plugins.add_argument("--json", action="store_true", help="as JSON, for programs")
     plugins.set_defaults(run=_plugins)
     datasets = commands.add_parser("datasets", parents=[debug], help="list the bundled series")
     datasets.set_defaults(run=_datasets)
@@ -276,19 +283,24 @@ def _plot(
 
 def _plugins(args: argparse.Namespace) -> None:
     """What is installed, by whom, in which version, and what failed."""
-    del args
     from odeseries import plugins
 
-    listing = plugins.listing()
-    for info in listing:
-        print(f"{info.name} ({info.distribution} {info.version})")
-        if info.failure:
-            print(f"  failed: {info.failure}")
-        for kind, names in info.provides.items():
-            if names:
-                print(f"  {kind}: {', '.join(names)}")
+    with redirect_stdout(sys.stderr):  # what plugins print when they are imported
+        listing = plugins.listing()
+    print(json.dumps([asdict(info) for info in listing], indent=1) if args.json else _told(listing))
     if any(info.failure for info in listing):
-        raise OdeSeriesError("At least one plugin failed; see above.")
+        raise PluginError("At least one plugin failed; see above.")
+
+
+def _told(listing: Sequence[PluginInfo]) -> str:
+    """The list of what is installed, for people."""
+    lines = []
+    for info in listing:
+        lines.append(f"{info.name} ({info.distribution} {info.version})")
+        if info.failure:
+            lines.append(f"  failed: {info.failure}")
+        lines += [f"  {kind}: {', '.join(names)}" for kind, names in info.provides.items() if names]
+    return "\n".join(lines)
 
 
 def _datasets(args: argparse.Namespace) -> None:

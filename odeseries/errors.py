@@ -8,6 +8,7 @@ __all__ = [
     "OdeSeriesError",
     "PersistenceError",
     "PluginError",
+    "PluginWarning",
     "SolverError",
 ]
 
@@ -34,3 +35,7 @@ class PersistenceError(OdeSeriesError, ValueError):
 
 class ConvergenceWarning(UserWarning):
     """A fit ended in a state that deserves a look."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin is here in another version than the one that a saved model was made with."""

@@ -8,10 +8,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, replace
-from importlib.metadata import PackageNotFoundError, version
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,18 @@ from torch import Tensor
 from odeseries import plugins
 from odeseries.copula import Copula
 from odeseries.devices import find_device, is_usable
+from odeseries.distributions import UNKNOWN, release_of
 from odeseries.encoding import CODECS, Codec, Reader, Writer, record
 from odeseries.encoding_transformers import TRANSFORMER
-from odeseries.errors import PersistenceError, PluginError
+from odeseries.errors import PersistenceError, PluginError, PluginWarning
 from odeseries.files import replacing
 from odeseries.fitting import Fitted, Recipe, Spec
 from odeseries.frames import Clock, Schema
+from odeseries.hookspecs import PROJECT
 from odeseries.learnt import Learnt
 from odeseries.model import Model
 from odeseries.nets import seeded_weights
+from odeseries.offers import Kind
 from odeseries.panel import Panel
 from odeseries.transforms import Transform
 from odeseries.widths import Calibration, Widths
@@ -44,6 +47,7 @@ __all__ = ["load", "save"]
 SCHEMA_VERSION = 1
 DOCUMENT, WEIGHTS = "model.json", "weights.safetensors"
 NET = "net."
+PARTS: tuple[Kind, ...] = ("dynamics", "solver")
 LIBRARIES = ("torch", "numpy", "pandas", "scikit-learn")
 UNSAVED = {"callbacks"}
 """Parameters that concern the training only and can't be written."""
@@ -75,7 +79,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
     name = plugins.qualified_name(type(model))
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
-        "libraries": {library: _installed(library) for library in ("odeseries", *LIBRARIES)},
+        "libraries": {library: release_of(library) for library in (PROJECT, *LIBRARIES)},
         "forecaster": _part("forecaster", name),
         "parameters": _parameters(model.get_params(deep=False), writer, "parameters"),
         "fitted_with": _parameters(learnt.parameters, writer, "fitted_with"),
@@ -92,7 +96,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
     }
     document["parts"] = [
         _part(kind, document["fitted_with"][kind])
-        for kind in ("dynamics", "solver")
+        for kind in PARTS
         if isinstance(document["fitted_with"].get(kind), str)
     ]
     weights = bytes_of_tensors(_weights(learnt.fitted) | writer.tensors)
@@ -141,25 +145,67 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
     path = Path(path)
     document = _document(path)
     reader = Reader(ALL_CODECS, _tensors(path, document))
+    cls = _looked_up(path, document)
     try:
-        return _assembled(_looked_up(document), document, reader, device)
-    except PluginError as error:
-        raise PluginError(
-            f"The model in {path} was saved with {_saved_with(document)}, of which a part is not "
-            f"here: install it, or register the class first. {error}"
-        ) from error
+        return _assembled(cls, document, reader, device)
     except (KeyError, TypeError, RuntimeError) as error:
         raise PersistenceError(
             f"The model in {path} does not fit what is installed ({error}). It was saved with "
-            f"{_saved_with(document)}; here is odeseries {_installed('odeseries')}."
+            f"{_sources(document)} and odeseries {document['libraries'][PROJECT]}; here is "
+            f"odeseries {release_of(PROJECT)}."
         ) from error
 
 
-def _looked_up(document: dict[str, Any]) -> type:
+def _looked_up(path: Path, document: dict[str, Any]) -> type:
     """The forecaster's class, when all parts are known to be here."""
-    for part in document["parts"]:
-        plugins.get(part["kind"], part["name"])
-    return plugins.get("forecaster", document["forecaster"]["name"])
+    found: list[type] = []
+    for part in _parts(document):
+        try:
+            found.append(plugins.get(part["kind"], part["name"]))
+        except PluginError as error:
+            raise PluginError(
+                f"The model in {path} needs the {part['kind']} '{part['name']}', "
+                f"{_remedy(part, error)}"
+            ) from error
+        _compare(path, part)
+    return found[0]
+
+
+def _parts(document: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was saved by its name, the forecaster first."""
+    return [document["forecaster"], *document["parts"]]
+
+
+def _remedy(part: dict[str, str], error: PluginError) -> str:
+    """How to get a part that can't be looked up."""
+    distribution, release = part["distribution"], part["version"]
+    if "class" in part:
+        name = part["name"].partition(":")[2]
+        return (
+            f"which is the class {part['class']}, registered in the process that saved it: define "
+            f"it here too and call odeseries.register({part['class'].rpartition('.')[2]}, "
+            f"name={name!r}) before loading."
+        )
+    if release_of(distribution) == UNKNOWN != release:
+        return (
+            f"which {distribution} {release} offers, and that is not installed: "
+            f"pip install {distribution}=={release}"
+        )
+    return f"which was of {distribution} {release}. {error}"
+
+
+def _compare(path: Path, part: dict[str, str]) -> None:
+    """Warn if a plugin is another one than the one that the model was saved with."""
+    here = plugins.source(part["name"])
+    if "class" in part or here[0] == PROJECT or here == (part["distribution"], part["version"]):
+        return
+    warnings.warn(
+        f"The model in {path} was saved with '{part['name']}' of {part['distribution']} "
+        f"{part['version']}, but {' '.join(here)} is installed: its forecasts may be others. "
+        f"pip install {part['distribution']}=={part['version']} brings the former ones back.",
+        PluginWarning,
+        stacklevel=4,
+    )
 
 
 def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str | None) -> Any:
@@ -211,22 +257,20 @@ def _parameters(params: dict[str, Any], writer: Writer, where: str) -> dict[str,
     }
 
 
-def _part(kind: str, name: str) -> dict[str, str]:
-    """What is named, and who offered it in which version."""
+def _part(kind: Kind, name: str) -> dict[str, str]:
+    """What is named, and who offered it in which version, or which class of this process it is."""
     distribution, release = plugins.source(name)
-    return {"kind": kind, "name": name, "distribution": distribution, "version": release}
+    part = {"kind": kind, "name": name, "distribution": distribution, "version": release}
+    if name.startswith(f"{plugins.LOCAL}:"):
+        cls = plugins.get(kind, name)
+        part["class"] = f"{cls.__module__}.{cls.__qualname__}"
+    return part
 
 
-def _saved_with(document: dict[str, Any]) -> str:
-    parts = [document["forecaster"], *document["parts"]]
+def _sources(document: dict[str, Any]) -> str:
+    """Who offered the parts."""
+    parts = _parts(document)
     return ", ".join(f"{p['name']} of {p['distribution']} {p['version']}".strip() for p in parts)
-
-
-def _installed(distribution: str) -> str:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _weights(fitted: Fitted) -> dict[str, Tensor]:
@@ -281,7 +325,7 @@ def _document(path: Path) -> dict[str, Any]:
         newer = document.get("libraries", {}).get("odeseries", "a newer version")
         raise PersistenceError(
             f"The model in {path} was saved by odeseries {newer} in schema version {written}; "
-            f"odeseries {_installed('odeseries')} here reads up to {SCHEMA_VERSION}. Update it "
+            f"odeseries {release_of(PROJECT)} here reads up to {SCHEMA_VERSION}. Update it "
             "with: pip install --upgrade odeseries"
         )
     return document

@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from importlib import import_module
-from importlib.metadata import EntryPoint, PackageNotFoundError, entry_points, version
+from importlib.metadata import EntryPoint
 from typing import Any, Literal, TypeVar, overload
 
+from odeseries.distributions import discovered, origin, release_of, unmet
 from odeseries.errors import PluginError
 from odeseries.hookspecs import PROJECT
 from odeseries.interfaces import Dynamics, Solver
@@ -32,9 +33,15 @@ from odeseries.offers import (
 __all__ = ["PluginInfo", "Registry", "get", "listing", "qualified_name", "register", "source"]
 
 LOCAL = "local"
+_LOCAL = f"{LOCAL}:"
 RESERVED = (LOCAL, "torchdiffeq", "torchsde")
 SWITCH = "ODESERIES_PLUGINS"
 """Environment variable: unset, every plugin; otherwise only those listed, between commas."""
+
+_REGISTER = (
+    " Classes are registered per process: call odeseries.register(TheClass, name={name!r}) in this "
+    "one too, be it a worker of the one where you did, or give the class itself."
+)
 
 _C = TypeVar("_C", bound=type)
 
@@ -92,7 +99,10 @@ class Registry:
         names = self._names_of(qualifier, kind)
         if bare not in names:
             full = [f"{qualifier}:{other}" for other in names]
-            raise PluginError(f"There is no {kind} '{name}'{_hint(name, full)} {_known(full)}")
+            advice = _REGISTER.format(name=bare) if qualifier == LOCAL else ""
+            raise PluginError(
+                f"There is no {kind} '{name}'{_hint(name, full)} {_known(full)}{advice}"
+            )
         return names[bare]
 
     def register(self, cls: _C, *, name: str) -> _C:
@@ -101,10 +111,10 @@ class Registry:
         check_class(kind, cls)
         check_name(name)
         present = self._local[kind].get(name)
-        if present is not None and _origin(present) != _origin(cls):
+        if present is not None and _path(present) != _path(cls):
             raise PluginError(
-                f"'{LOCAL}:{name}' is already the class {_origin(present)}: choose another name "
-                f"for {_origin(cls)}."
+                f"'{LOCAL}:{name}' is already the class {_path(present)}: choose another name "
+                f"for {_path(cls)}."
             )
         self._local[kind][name] = cls
         return cls
@@ -114,10 +124,11 @@ class Registry:
         kind = kind_of(cls)
         for prefix, names in self._places(kind, cls):
             for name, candidate in names.items():
-                if candidate is cls:
+                # A notebook's cell that is run again makes a new class, which took the name.
+                if candidate is cls or (prefix == _LOCAL and _path(candidate) == _path(cls)):
                     return prefix + name
         raise PluginError(
-            f"The class {_origin(cls)} has no name: register it with "
+            f"The class {_path(cls)} has no name: register it with "
             f"odeseries.register({cls.__name__}, name=...) or offer it from an installed plugin."
         )
 
@@ -127,7 +138,7 @@ class Registry:
         if qualifier == LOCAL:
             return "this process", ""
         entries = self._plugins().get(qualifier, []) if colon else []
-        return _distribution(entries[0]) if entries else (PROJECT, _release())
+        return origin(entries[0]) if entries else (PROJECT, release_of(PROJECT))
 
     def listing(self) -> list[PluginInfo]:
         """See the function ``listing``."""
@@ -176,7 +187,7 @@ class Registry:
             except (Exception, SystemExit) as error:
                 self._failures[qualifier] = (
                     f"The plugin '{qualifier}' of {_source(entry)} can't be used. "
-                    f"{type(error).__name__}: {error}"
+                    f"{type(error).__name__}: {error}{_missing(entry)}"
                 )
                 raise PluginError(self._failures[qualifier]) from error
         return self._offers[qualifier]
@@ -198,7 +209,7 @@ class Registry:
             return f"The plugin name '{qualifier}' is claimed by {sources}: uninstall one of them."
         if not _switched_on(qualifier):
             return f"The plugin '{qualifier}' is switched off: {SWITCH} does not list it."
-        return None
+        return _misfit(qualifier, entries[0])
 
     def _unknown(self, kind: Kind, name: str) -> str:
         """Message for a bare name that is not built in; only here is every plugin imported."""
@@ -215,7 +226,7 @@ class Registry:
     def _places(self, kind: Kind, cls: type) -> Iterator[tuple[str, dict[str, type]]]:
         """Prefixes and names among which a class may be found, the cheapest first."""
         yield "", self._builtin(kind)
-        yield f"{LOCAL}:", self._local[kind]
+        yield _LOCAL, self._local[kind]
         for qualifier, offer in list(self._offers.items()):
             yield f"{qualifier}:", offer[kind]
         for qualifier, entries in self._plugins().items():
@@ -223,7 +234,7 @@ class Registry:
                 yield f"{qualifier}:", self._load(qualifier)[kind]
 
     def _describe(self, qualifier: str) -> PluginInfo:
-        origins = sorted({_distribution(entry) for entry in self._plugins()[qualifier]})
+        origins = sorted({origin(entry) for entry in self._plugins()[qualifier]})
         distribution, release = (" and ".join(parts) for parts in zip(*origins, strict=True))
         try:
             provides = _provides(self._load(qualifier), qualifier)
@@ -232,7 +243,7 @@ class Registry:
         return PluginInfo(qualifier, distribution, release, provides)
 
     def _describe_builtins(self) -> PluginInfo:
-        release = _release()
+        release = release_of(PROJECT)
         try:
             offer = {kind: self._builtin(kind) for kind in BASES}
         except ImportError as error:
@@ -240,29 +251,37 @@ class Registry:
         return PluginInfo("built-in", PROJECT, release, _provides(offer, ""))
 
 
-def _release() -> str:
-    """Version of the package itself."""
-    try:
-        return version(PROJECT)
-    except PackageNotFoundError:
-        return "unknown"
-
-
 def _switched_on(qualifier: str) -> bool:
     listed = os.environ.get(SWITCH)
     return listed is None or qualifier in [name.strip() for name in listed.split(",")]
 
 
-def _distribution(entry: EntryPoint) -> tuple[str, str]:
-    # Absent only from entry points that were made by hand.
-    return ("unknown", "unknown") if entry.dist is None else (entry.dist.name, entry.dist.version)
+def _misfit(qualifier: str, entry: EntryPoint) -> str | None:
+    """Why a plugin was made for another version of this package, if it was."""
+    release = release_of(PROJECT)
+    wanted = [need for need in unmet(entry) if need.name == PROJECT]
+    if not wanted or release == "unknown":
+        return None
+    return (
+        f"The plugin '{qualifier}' of {_source(entry)} needs {wanted[0]}, but {PROJECT} {release} "
+        f"is installed: pip install --upgrade {PROJECT} {origin(entry)[0]}"
+    )
+
+
+def _missing(entry: EntryPoint) -> str:
+    """What a plugin lacks, and how to get it."""
+    lacking = sorted(str(need) for need in unmet(entry) if need.name != PROJECT)
+    if not lacking:
+        return ""
+    quoted = " ".join(f"'{need}'" for need in lacking)
+    return f". It needs {', '.join(lacking)}: pip install {quoted}"
 
 
 def _source(entry: EntryPoint) -> str:
-    return " ".join(_distribution(entry))
+    return " ".join(origin(entry))
 
 
-def _origin(cls: type) -> str:
+def _path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
@@ -284,7 +303,7 @@ def _known(names: Iterable[str]) -> str:
     return f"Known: {', '.join(sorted(names)) or 'none'}."
 
 
-_registry = Registry(lambda: entry_points(group=PROJECT))
+_registry = Registry(lambda: discovered(PROJECT))
 
 
 @overload

@@ -288,7 +288,9 @@ def test_a_class_is_saved_by_its_registered_name(wave: pd.Series, tmp_path: Path
         same_answers(model, loaded, [pd.Timedelta("3D")])
     finally:
         del plugins._registry._local["dynamics"]["decay"]
-    with pytest.raises(ode.PluginError, match=r"local:decay of this process.*register the class"):
+    with pytest.raises(
+        ode.PluginError, match=r"local:decay.*Decay, registered in the process that saved"
+    ):
         ode.load(tmp_path / "m")
 
 

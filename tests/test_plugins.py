@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from importlib.metadata import EntryPoint, distributions
+from functools import partial
+from importlib.metadata import distributions
 from pathlib import Path
-from textwrap import dedent
 
 import pytest
 import torch
@@ -16,34 +15,7 @@ from odeseries.errors import PluginError
 from odeseries.interfaces import Dynamics, Forecaster, Solver
 from odeseries.plugins import Registry
 from odeseries.solvers import RK4
-
-Install = Callable[..., None]
-
-GOOD = """
-    import torch
-    from odeseries.hookspecs import hookimpl
-    from odeseries.interfaces import Dynamics
-
-    class Pendulum(Dynamics):
-        def forward(self, t, state, inputs=None):
-            return -torch.sin(state)
-
-    class Other(Pendulum):
-        pass
-
-    class Hidden(Pendulum):
-        pass
-
-    @hookimpl
-    def odeseries_dynamics():
-        return {"pendulum": Pendulum, "other": Other}
-"""
-
-HEAD = """
-    from odeseries.hookspecs import hookimpl
-    from odeseries.interfaces import Dynamics, Solver
-    from odeseries.solvers import RK4
-"""
+from tests.fake_plugins import GOOD, HEAD, Install, failure, registry_of, write_distribution
 
 
 class Still(Dynamics):
@@ -65,44 +37,13 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     """Install a distribution with one plugin into a folder on the path."""
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delenv(plugins.SWITCH, raising=False)
-
-    def _install(
-        qualifier: str, code: str, *, project: str | None = None, version: str = "1.0"
-    ) -> None:
-        project = project or f"ode-{qualifier}"
-        # A module of a name that no other test has loaded.
-        module = f"{project}_{tmp_path.name}".replace("-", "_")
-        (tmp_path / f"{module}.py").write_text(dedent(code))
-        info = tmp_path / f"{project.replace('-', '_')}-{version}.dist-info"
-        info.mkdir()
-        metadata = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\n"
-        (info / "METADATA").write_text(metadata)
-        (info / "entry_points.txt").write_text(f"[odeseries]\n{qualifier} = {module}\n")
-
-    return _install
-
-
-def registry_of(folder: Path) -> Registry:
-    """Make a registry of what was installed into a folder, and of nothing else."""
-
-    def discover() -> list[EntryPoint]:
-        found = [entry for d in distributions(path=[str(folder)]) for entry in d.entry_points]
-        return [entry for entry in found if entry.group == "odeseries"]
-
-    return Registry(discover)
+    return partial(write_distribution, tmp_path)
 
 
 @pytest.fixture
 def registry(tmp_path: Path) -> Registry:
     """A registry of what ``install`` installs."""
     return registry_of(tmp_path)
-
-
-def failure(registry: Registry, name: str, kind: plugins.Kind = "dynamics") -> str:
-    """What is said when a name is looked up in vain."""
-    with pytest.raises(PluginError) as caught:
-        registry.get(kind, name)
-    return str(caught.value)
 
 
 def loaded(part: str) -> list[str]:
