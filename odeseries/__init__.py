@@ -1,6 +1,7 @@
 """Forecasting irregular time series with learned continuous-time dynamics."""
 
 from odeseries import datasets, metrics
+from odeseries.cnf import CNFDensityEstimator
 from odeseries.errors import (
     ConvergenceWarning,
     DataError,
@@ -35,6 +36,7 @@ from odeseries.windows import Batch, Side
 __all__ = [
     "BaseForecaster",
     "Batch",
+    "CNFDensityEstimator",
     "ConvergenceWarning",
     "DataError",
     "Dynamics",

@@ -53,6 +53,8 @@ class Dynamics(nn.Module, ABC):
         Whether the field ignores ``t``.
     closed_form : bool
         Whether ``flow`` gives the exact solution; solvers then do not step.
+    closed_divergence : bool
+        Whether ``with_divergence`` gives the exact divergence; densities then need no autograd.
     takes_inputs : bool
         Whether the constructor takes ``n_inputs`` and the field depends on ``inputs``.
     bound_to_rows : bool
@@ -70,6 +72,7 @@ class Dynamics(nn.Module, ABC):
     # These may be a matter of an instance's hyperparameters.
     autonomous: bool = True
     closed_form: bool = False
+    closed_divergence: bool = False
     noise_type: str | None = None
     sde_type: str = "ito"
 
@@ -179,6 +182,24 @@ class Dynamics(nn.Module, ABC):
         Tensor of shape (..., state_dim)
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed form: integrate it")
+
+    def with_divergence(
+        self, t: Tensor, state: Tensor, inputs: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        r"""Derivative of the state, and its divergence :math:`\sum_i \partial f_i / \partial s_i`.
+
+        Parameters
+        ----------
+        t, state, inputs
+            As for ``forward``.
+
+        Returns
+        -------
+        slope : Tensor of shape (..., state_dim)
+            As ``forward`` returns it.
+        divergence : Tensor of shape (...)
+        """
+        raise NotImplementedError(f"{type(self).__name__} has no divergence in closed form")
 
     def start_at(self, frequencies: Tensor) -> None:
         """Initialise from angular frequencies found in the data; ignored unless overridden.

@@ -50,6 +50,36 @@ class Perceptron(nn.Module):
         out: Tensor = self.layers(x)
         return out
 
+    def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Output, and the trace of its Jacobian by the first ``sizes[-1]`` inputs.
+
+        Of :math:`W_3 \tanh(W_2 \tanh(W_1 x))` it is
+        :math:`\tanh'(h_2)^\top [W_2 \odot (W_1 W_3)^\top] \tanh'(h_1)`, which costs no more than
+        another pass whatever the number of inputs. The columns of :math:`W_1` are those of the
+        first inputs.
+
+        Parameters
+        ----------
+        x : Tensor of shape (..., sizes[0])
+            Inputs of a network of two hidden layers with the activation :math:`\tanh`.
+
+        Returns
+        -------
+        output : Tensor of shape (..., sizes[-1])
+        trace : Tensor of shape (...)
+
+        References
+        ----------
+        The chain rule, and :math:`\mathrm{tr}(ABC) = \mathrm{tr}(CAB)`.
+        """
+        first, _, second, _, last = self.layers
+        weights = cast("list[Tensor]", [first.weight, second.weight, last.weight])
+        h1 = torch.tanh(first(x))
+        h2 = torch.tanh(second(h1))
+        mixed = weights[1] * (weights[0][:, : len(weights[2])] @ weights[2]).T
+        trace = (((1 - h1**2) @ mixed.T) * (1 - h2**2)).sum(-1)
+        return last(h2), trace
+
 
 class Potential(nn.Module):
     r"""Scalar function given by a perceptron with :math:`\tanh`, and its gradient in closed form.

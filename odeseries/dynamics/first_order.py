@@ -43,6 +43,7 @@ class MLP(Dynamics):
 
     def __init__(self, dim: int, *, n_inputs: int = 0, hidden: int = 64, depth: int = 2) -> None:
         super().__init__(dim, n_inputs=n_inputs)
+        self.closed_divergence = depth == 2
         self.field = Perceptron((dim + n_inputs, *[hidden] * depth, dim), nn.Tanh)
 
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
@@ -50,3 +51,10 @@ class MLP(Dynamics):
         del t
         out: Tensor = self.field(self.with_inputs(state, inputs))
         return out
+
+    def with_divergence(
+        self, t: Tensor, state: Tensor, inputs: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Derivative and divergence, exact; of a field of two hidden layers."""
+        del t
+        return self.field.with_trace(self.with_inputs(state, inputs))

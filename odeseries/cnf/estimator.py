@@ -1,0 +1,395 @@
+"""The estimator."""
+
+from __future__ import annotations
+
+import copy
+import datetime as dt
+import os
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Integral, Real
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    DensityMixin,
+    TransformerMixin,
+)
+from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_sample_weight,
+    check_consistent_length,
+    check_is_fitted,
+    validate_data,
+)
+from torch import Tensor
+
+from odeseries.checkpoints import Store
+from odeseries.cnf.bases import NormalBase
+from odeseries.cnf.conditions import Conditions
+from odeseries.cnf.flow import Flow
+from odeseries.cnf.rows import Rows
+from odeseries.cnf.spaces import Space
+from odeseries.cnf.training import Schedule, Task
+from odeseries.cnf.velocity import Velocity
+from odeseries.control import Budget, Callback, Control, as_callbacks
+from odeseries.devices import find_device
+from odeseries.interfaces import Dynamics, Solver
+from odeseries.nets import seeded_weights
+from odeseries.parameters import Declared
+from odeseries.training import one_thread
+
+__all__ = ["CNFDensityEstimator"]
+
+Float64 = npt.NDArray[np.float64]
+PREDICT_ROWS = 1000
+DEFAULT_STEPS = 16
+
+
+class CNFDensityEstimator(
+    Declared, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+):
+    """Density of rows of numbers by a continuous normalizing flow.
+
+    A learned vector field moves a normal distribution to that of the data; the density follows
+    from the divergence along the way.
+
+    Parameters
+    ----------
+    conditional : bool, default=False
+        Whether the density is that of ``X`` given ``y``; otherwise ``y`` is ignored.
+    objective : {"flow_matching", "likelihood"}, default="flow_matching"
+        What is minimised: the squared distance of the field from the velocities of paths between
+        noise and data, which needs no integration, or the negative logarithm of the density.
+    dynamics : str or Dynamics class, default="mlp"
+        Vector field, of a state of the dimension of the data.
+    dynamics_params : dict, optional
+        Hyperparameters of the field.
+    divergence : {"auto", "exact", "hutchinson"}, default="auto"
+        Exact by the field's own closed form or by rows of the Jacobian, or estimated with random
+        signs; "auto" is exact in closed form or up to 16 dimensions.
+    n_probes : int, default=1
+        Random signs of an estimated divergence, drawn once a solution.
+    preprocessing : {"none", "standard", "whiten"}, default="standard"
+        Affine map of the data before the flow.
+    noise : float, default=0.0
+        Standard deviation of the noise that the data are taken to have, after preprocessing.
+    solver : str or Solver class, default="rk4"
+        Method of integration.
+    solver_params : dict, optional
+        Steps or tolerances, see `odeseries.solve`.
+    max_epochs : int, default=100
+        Epochs: passes over the data, or 50 batches where a pass has fewer.
+    batch_size : int, default=256
+        Most rows of a step.
+    learning_rate : float, default=5e-3
+        Peak of the learning rate.
+    weight_decay : float, default=0.0
+        Decoupled weight decay of matrices.
+    max_time : float, str or timedelta, optional
+        Most time that a fit takes: seconds, or a length such as "10min".
+    callbacks : callable or list of callables, optional
+        Called after every epoch with a read-only mapping, the epoch's row of ``history_``; one
+        that returns something true ends the fit.
+    checkpoint_dir : path, optional
+        Where progress is kept after every epoch, so that the same fit goes on after its process
+        was killed; deleted at the end.
+    device : str, default="auto"
+        "cpu", "cuda" or "auto".
+    random_state : int, RandomState or None
+        Seed; global generators are not touched.
+    verbose : bool, default=False
+        Whether to show progress.
+
+    Attributes
+    ----------
+    flow_ : nn.Module
+        Trained flow, in float32.
+    history_ : DataFrame
+        One row an epoch: losses, steps skipped because their loss was not finite, seconds.
+    n_epochs_ : int
+        Epochs that were trained.
+
+    References
+    ----------
+    Grathwohl, W., Chen, R. T. Q., Bettencourt, J., Sutskever, I., Duvenaud, D. (2019). FFJORD:
+    Free-form Continuous Dynamics for Scalable Reversible Generative Models. ICLR.
+
+    Lipman, Y., Chen, R. T. Q., Ben-Hamu, H., Nickel, M., Le, M. (2023). Flow Matching for
+    Generative Modeling. ICLR.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_moons
+    >>> from odeseries import CNFDensityEstimator
+    >>> X, _ = make_moons(500, noise=0.1, random_state=0)
+    >>> model = CNFDensityEstimator(max_epochs=5, random_state=0).fit(X)
+    >>> model.score_samples([[0.0, 1.0]]) > model.score_samples([[0.0, 3.0]])
+    array([ True])
+    >>> model.sample(3, random_state=0).shape
+    (3, 2)
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        "conditional": ["boolean"],
+        "objective": [StrOptions({"flow_matching", "likelihood"})],
+        "dynamics": [str, type],
+        "dynamics_params": [dict, None],
+        "divergence": [StrOptions({"auto", "exact", "hutchinson"})],
+        "n_probes": [Interval(Integral, 1, None, closed="left")],
+        "preprocessing": [StrOptions({"none", "standard", "whiten"})],
+        "noise": [Interval(Real, 0, None, closed="left")],
+        "solver": [str, type],
+        "solver_params": [dict, None],
+        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
+        "callbacks": [callable, list, tuple, None],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["boolean"],
+    }
+
+    conditional: bool = False
+    objective: str = "flow_matching"
+    dynamics: str | type[Dynamics] = "mlp"
+    dynamics_params: Mapping[str, Any] | None = None
+    divergence: str = "auto"
+    n_probes: int = 1
+    preprocessing: str = "standard"
+    noise: float = 0.0
+    solver: str | type[Solver] = "rk4"
+    solver_params: Mapping[str, Any] | None = None
+    max_epochs: int = 100
+    batch_size: int = 256
+    learning_rate: float = 5e-3
+    weight_decay: float = 0.0
+    max_time: float | str | dt.timedelta | None = None
+    callbacks: Callback | Sequence[Callback] | None = None
+    checkpoint_dir: str | os.PathLike[str] | None = None
+    device: str = "auto"
+    random_state: Any = None
+    verbose: bool = False
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:
+        """Learn from rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Data.
+        y : array-like of shape (n,) or (n, n_numbers), optional
+            Classes or numbers that the density is conditioned on, if ``conditional``.
+        sample_weight : array-like of shape (n,), optional
+            Weights of the rows.
+
+        Returns
+        -------
+        self
+        """
+        self._validate_params()
+        budget = Budget(self.max_time)
+        X, weights = self._checked(X, y, sample_weight)
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        store = None
+        if self.checkpoint_dir is not None:
+            store = Store.of(self, [X, np.asarray(y, str), weights], seed)
+            seed = store.seed
+        self.device_ = find_device(self.device)
+        self._space = Space.of(self.preprocessing, X, weights)
+        self._conditions = Conditions.of(y, weights) if self.conditional else Conditions.none()
+        self._seed = seed
+        self.flow_ = self._flow(X.shape[1], seed)
+        rows = self._rows(X, y, weights)
+        control = Control(budget, as_callbacks(self.callbacks), store)
+        task = Task(self.flow_, rows, self._schedule(), seed, control, "training")
+        with one_thread():
+            trained = task.cycle(self.max_epochs)
+        self.history_ = pd.DataFrame(trained.records)
+        self.n_epochs_ = trained.epoch
+        if store is not None and not trained.interrupted:
+            store.remove()
+        return self
+
+    def score_samples(self, X: Any, y: Any = None) -> Float64:
+        """Logarithm of the density at every row, in nats.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Data.
+        y : array-like of shape (n,) or (n, n_numbers), optional
+            What the density is conditioned on, if ``conditional``.
+
+        Returns
+        -------
+        array of shape (n,)
+        """
+        out = self._batched(X, y, lambda flow, x, c: flow.log_density(x, c, self._probes()))
+        return np.asarray(out + self._space.log_volume)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Mean logarithm of the density over the rows, in nats."""
+        return float(self.score_samples(X, y).mean())
+
+    def transform(self, X: Any, y: Any = None) -> Float64:
+        """Points of the base distribution that are moved to the rows, shape (n, n_features)."""
+        return self._batched(X, y, lambda flow, x, c: flow.to_base(x, c, self._probes())[0])
+
+    def inverse_transform(self, X: Any, y: Any = None) -> Float64:
+        """Rows that points of the base distribution are moved to, shape (n, n_features)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        moved = self._moved(
+            X, self._conditions.encoded(y, len(X)), lambda f, z, c: f.from_base(z, c)
+        )
+        return self._space.outside(moved)
+
+    def sample(self, n_samples: int = 1, y: Any = None, random_state: Any = None) -> Float64:
+        """Draw from the density.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of rows; of a conditional density, those for each target.
+        y : array-like of shape (m,) or (m, n_numbers), optional
+            Targets, if ``conditional``.
+        random_state : int, RandomState or None
+            Seed.
+
+        Returns
+        -------
+        array of shape (n_samples, n_features) or (m * n_samples, n_features)
+            The rows of the first target come first.
+        """
+        z, y = self._drawn(n_samples, y, random_state)
+        return self.inverse_transform(z, y)
+
+    def sample_with_log_density(
+        self, n_samples: int = 1, y: Any = None, random_state: Any = None
+    ) -> tuple[Float64, Float64]:
+        """Draw from the density, with its logarithm at every draw.
+
+        Parameters
+        ----------
+        n_samples, y, random_state
+            As for ``sample``.
+
+        Returns
+        -------
+        samples : array of shape (n, n_features)
+        log_density : array of shape (n,)
+        """
+        z, y = self._drawn(n_samples, y, random_state)
+        samples = self.inverse_transform(z, y)
+        return samples, self.score_samples(samples, y)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Whether there is a flow."""
+        return "flow_" in vars(self)
+
+    @property
+    def _n_features_out(self) -> int:
+        """Dimension of the base space."""
+        return int(self.n_features_in_)
+
+    def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Float64, Float64]:
+        """Finite numbers, and weights with a mean of 1."""
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        if self.conditional:
+            if y is None:
+                raise ValueError("conditional=True, but y is None: give a target for every row.")
+            check_consistent_length(X, y)
+        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        mean = weights.mean()
+        if mean == 0:
+            raise ValueError("All rows have the weight 0: give at least one a positive weight.")
+        return X, weights / mean
+
+    def _flow(self, dim: int, seed: int) -> Flow:
+        """An untrained flow."""
+        with seeded_weights(seed):
+            velocity = Velocity(
+                self.dynamics,
+                dim,
+                self._conditions.width,
+                params=self.dynamics_params or {},
+                divergence=self.divergence,
+                at_rest=self.objective == "likelihood",
+            )
+        options = {"n_steps": DEFAULT_STEPS} if self.solver_params is None else self.solver_params
+        noise = self.noise if self.objective == "flow_matching" else 0.0
+        flow = Flow(velocity, NormalBase(dim), noise=noise, solver=self.solver, options=options)
+        return flow.to(self.device_)
+
+    def _schedule(self) -> Schedule:
+        return Schedule(
+            objective=self.objective,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            n_probes=self.n_probes,
+            noise=self.noise,
+            verbose=self.verbose,
+        )
+
+    def _rows(self, X: Float64, y: Any, weights: Float64) -> Rows:
+        return Rows(
+            self._tensor(self._space.inside(X), torch.float32),
+            self._tensor(self._conditions.encoded(y, len(X)), torch.float32),
+            self._tensor(weights, torch.float32),
+        )
+
+    def _tensor(self, values: Float64, dtype: torch.dtype = torch.float64) -> Tensor:
+        return torch.as_tensor(values, dtype=dtype, device=self.device_)
+
+    def _probes(self) -> Tensor:
+        """Signs that are the same for all rows and calls."""
+        rng = np.random.default_rng(self._seed)
+        return self._tensor(rng.choice([-1.0, 1.0], (self.n_probes, 1, self.n_features_in_)))
+
+    def _drawn(self, n_samples: int, y: Any, random_state: Any) -> tuple[Float64, Any]:
+        """Points of the base distribution, and the target of each."""
+        check_is_fitted(self)
+        if n_samples < 1:
+            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        if self.conditional and y is not None:
+            y = np.repeat(np.asarray(y), n_samples, axis=0)
+            n_samples = len(y)
+        seed = int(check_random_state(random_state).randint(2**31 - 1))
+        return self.flow_.base.sample(n_samples, np.random.default_rng(seed)), y
+
+    def _batched(
+        self, X: Any, y: Any, function: Callable[[Flow, Tensor, Tensor], Tensor]
+    ) -> Float64:
+        """What a function of the flow answers for every row."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64)
+        return self._moved(self._space.inside(X), self._conditions.encoded(y, len(X)), function)
+
+    @torch.no_grad()
+    def _moved(
+        self, x: Float64, condition: Float64, function: Callable[[Flow, Tensor, Tensor], Tensor]
+    ) -> Float64:
+        """What a function of the flow answers in its own space.
+
+        It is evaluated in float64, in which a row's answer does not depend on how many rows are
+        evaluated together.
+        """
+        flow = copy.deepcopy(self.flow_).double()
+        parts = zip(
+            torch.split(self._tensor(x), PREDICT_ROWS),
+            torch.split(self._tensor(condition), PREDICT_ROWS),
+            strict=True,
+        )
+        with one_thread():
+            answers = torch.cat([function(flow, *part) for part in parts])
+        return np.asarray(answers.cpu().numpy())

@@ -1,0 +1,107 @@
+"""Training of a flow on weighted rows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from odeseries.checkpoints import Randomness
+from odeseries.cnf.flow import Flow
+from odeseries.cnf.path import on_path
+from odeseries.cnf.rows import Rows
+from odeseries.control import Control
+from odeseries.training import Loop, Trained
+
+__all__ = ["Schedule", "Task"]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How a flow is trained.
+
+    Attributes
+    ----------
+    n_probes : int
+        Random signs a row, where the divergence of the likelihood is estimated.
+    noise : float
+        Standard deviation of what is added to the data when their likelihood is maximised.
+    """
+
+    objective: str
+    batch_size: int
+    learning_rate: float
+    weight_decay: float
+    n_probes: int
+    noise: float
+    verbose: bool
+
+
+class Task:
+    """One flow and the rows that it learns.
+
+    Parameters
+    ----------
+    flow : Flow
+        Trained in place.
+    rows : Rows
+        On the device of the flow.
+    schedule : Schedule
+    seed : int
+        Of the order of the rows, of times, noise and probes.
+    control : Control
+        Time, callbacks and checkpoints.
+    name : str
+        Shown in the progress bar and kept in the records.
+    """
+
+    def __init__(
+        self, flow: Flow, rows: Rows, schedule: Schedule, seed: int, control: Control, name: str
+    ) -> None:
+        self.flow, self.rows, self.schedule = flow, rows, schedule
+        self.rng = np.random.default_rng(seed)
+        self.generator = torch.Generator().manual_seed(seed)
+        losses = {"flow_matching": self._matching, "likelihood": self._likelihood}
+        self.loop: Loop[Rows] = Loop(
+            flow,
+            losses[schedule.objective],
+            learning_rate=schedule.learning_rate,
+            decay=schedule.weight_decay,
+            description=name,
+            verbose=schedule.verbose,
+            control=control,
+            randomness=Randomness(self.rng, self.generator),
+        )
+
+    def cycle(self, n_epochs: int) -> Trained:
+        """Train for so many epochs on one rise and fall of the rate."""
+        steps = n_epochs * self.rows.steps_per_epoch(self.schedule.batch_size)
+        return self.loop.cycle(self.rows.epochs(self.schedule.batch_size, self.rng), steps)
+
+    def _matching(self, rows: Rows) -> Tensor:
+        r"""Weighted mean of :math:`\|v(t, s_t) - \dot s_t\|^2 / d`, the times spread evenly."""
+        n, dim = rows.x.shape
+        spread = torch.randperm(n, generator=self.generator) + self._uniform(n)
+        t = (spread / n)[:, None].to(rows.x.device)
+        state, velocity = on_path(t, self._normal(n, dim).to(rows.x.device), rows.x)
+        missed = self.flow.velocity(t, state, rows.condition) - velocity
+        loss: Tensor = (rows.weights[:, None] * missed**2).mean()
+        return loss
+
+    def _likelihood(self, rows: Rows) -> Tensor:
+        """Weighted mean of the negative logarithm of the density, in nats a dimension."""
+        n, dim = rows.x.shape
+        x = rows.x
+        if self.schedule.noise:
+            x = x + self.schedule.noise * self._normal(n, dim).to(x.device)
+        signs = self._normal(self.schedule.n_probes * n, dim).sign().to(x.device)
+        probes = signs.view(-1, n, dim)
+        return -(rows.weights * self.flow.log_density(x, rows.condition, probes)).mean() / dim
+
+    def _normal(self, n: int, dim: int) -> Tensor:
+        return torch.randn(n, dim, generator=self.generator)
+
+    def _uniform(self, n: int) -> Tensor:
+        return torch.rand(n, generator=self.generator)
