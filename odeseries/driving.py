@@ -92,6 +92,28 @@ class InputPath:
         """
         return torch.cat([self.values[:, :1], self.values], 1)
 
+    def reversed(self) -> InputPath:
+        """The same inputs on a clock that runs backwards."""
+        times, values = -self.times.flip(1), self.values.flip(1)
+        if self.interpolation == "previous":
+            # What held since a knot now holds until it.
+            times = torch.cat([times[:, :1], times], 1)
+            values = torch.cat([values, values[:, -1:]], 1)
+        return InputPath(times, values, interpolation=self.interpolation)
+
+    def levelled(self) -> InputPath:
+        """Inputs that are constant between knots, with the means of these ones.
+
+        So a closed form can be used. The error is of the order of the squared distance of the
+        knots, as is that of straight lines between samples of a smooth input.
+        """
+        if self.interpolation == "previous":
+            return self
+        means = (self.values[:, 1:] + self.values[:, :-1]) / 2
+        values = torch.cat([self.values[:, :1], means, self.values[:, -1:]], 1)
+        times = torch.cat([self.times[:, :1], self.times], 1)
+        return InputPath(times, values, interpolation="previous")
+
     def _tabled(self) -> Tensor:
         """For each piece between knots its value, or its start, value there, and slope."""
         if self.interpolation == "previous":
@@ -180,6 +202,8 @@ class Driven(Dynamics):
         sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
         asked = t1.reshape(len(t1), -1)
         legs, along = self._legs(sign, t0.reshape(len(t0), 1), asked)
+        passed = functional.pad((legs.diff(dim=1) > 0).any(0), (0, 1), value=True)
+        legs, along = legs[:, passed], along[:, passed]
         starts, along = sign * legs, along.to(state.dtype)
 
         def shaped(x: Tensor) -> Tensor:

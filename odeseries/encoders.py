@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from odeseries.driving import Driven, InputPath
 from odeseries.interfaces import Dynamics
 from odeseries.solvers.solve import solve
 
@@ -30,7 +31,9 @@ class Encoder(nn.Module, ABC):
         self.n_features, self.hidden = n_features, hidden
 
     @abstractmethod
-    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+    def forward(
+        self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None = None
+    ) -> Tensor:
         """Encode.
 
         Parameters
@@ -41,6 +44,8 @@ class Encoder(nn.Module, ABC):
             Time from the row read before.
         length : Tensor of int64, shape (batch,)
             Number of rows that are not padding, at least 1.
+        path : InputPath, optional
+            What drives a dynamics between the rows, on a clock that is 0 at the last row.
 
         Returns
         -------
@@ -62,8 +67,11 @@ class GRUEncoder(Encoder):
         super().__init__(n_features, hidden)
         self.gru = nn.GRU(n_features, hidden, batch_first=True)
 
-    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+    def forward(
+        self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None = None
+    ) -> Tensor:
         """Encode; the gaps are among the features of the rows."""
+        del path
         states, _ = self.gru(rows)
         last = (length - 1)[:, None, None].expand(-1, 1, self.hidden)
         out: Tensor = states.gather(1, last)[:, 0]
@@ -97,20 +105,24 @@ class ODERNNEncoder(Encoder):
         self.dynamics, self.solver, self.solver_params = dynamics, solver, solver_params
         self.cell = nn.GRUCell(n_features, dynamics.dim)
 
-    def forward(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+    def forward(
+        self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None = None
+    ) -> Tensor:
         """Encode, one row at a time, each with its own gap."""
         state = rows.new_zeros(len(rows), self.hidden)
+        flow = self.dynamics if path is None else Driven(self.dynamics, path)
+        ends = gaps.cumsum(1) - gaps.sum(1, keepdim=True)
         for i in range(rows.shape[1]):
-            times = torch.stack([torch.zeros_like(gaps[:, i]), gaps[:, i]], 1)
-            start = self.dynamics.lift(state)
-            path = solve(
-                self.dynamics,
-                start,
+            begin = torch.zeros_like(ends[:, i]) if path is None else ends[:, i] - gaps[:, i]
+            times = torch.stack([begin, begin + gaps[:, i]], 1)
+            solution = solve(
+                flow,
+                flow.lift(state),
                 times,
                 solver=self.solver,
                 on_failure="raise" if self.training else "nan",
                 **self.solver_params,
             )
-            jumped = self.cell(rows[:, i], self.dynamics.read(path.ys[:, -1]))
+            jumped = self.cell(rows[:, i], flow.read(solution.ys[:, -1]))
             state = torch.where((i < length)[:, None], jumped, state)
         return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -50,12 +51,16 @@ class Spec:
         Periods in horizons.
     n_series : int
         Series of the training panel.
+    input_gap : float
+        Median time from one known value of the inputs to the next, in horizons; infinite
+        without inputs.
     """
 
     n_channels: int
     n_inputs: int
     periods: tuple[float, ...]
     n_series: int
+    input_gap: float = math.inf
 
 
 @dataclass(frozen=True)
@@ -299,7 +304,8 @@ class _Phase:
         periods = _periods(self.panel, recipe)
         self.loader = _loader(self.panel, periods, recipe)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
-        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel))
+        gap = _input_gap(self.panel)
+        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel), gap)
         self.build = build
         self.sampler = WindowSampler(
             self.panel,
@@ -457,6 +463,14 @@ def _periods(panel: Panel, recipe: Recipe) -> tuple[float, ...]:
             if all(abs(np.log(period / p)) > 0.03 for p in found):
                 found.append(period)
     return tuple(found[:MOST_PERIODS])
+
+
+def _input_gap(panel: Panel) -> float:
+    """Median time between knots of the inputs; infinite where there are none to speak of."""
+    if panel.inputs is None:
+        return math.inf
+    gaps = np.concatenate([np.diff(times) for times, _ in panel.inputs])
+    return float(np.median(gaps)) if len(gaps) else math.inf
 
 
 def _jittered(batch: Batch, noise: float, generator: torch.Generator) -> Batch:

@@ -43,11 +43,12 @@ from odeseries.interfaces import Forecaster
 from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
-from odeseries.panel import Float64, Panel
+from odeseries.panel import Float64, Int64, Panel
 from odeseries.parameters import Declared
 from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.sampling import query_windows
+from odeseries.scenarios import scenarios
 from odeseries.training import one_thread
 from odeseries.windows import ROUND
 
@@ -566,13 +567,23 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         out = out * scaling.std[kept, None] + scaling.mean[kept, None]
         return out if transform is None else transform.invert(out)
 
-    @torch.no_grad()
     def _standard_quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in standardised units."""
+        series, times, inputs = queries.series, queries.times, queries.inputs
+        out = np.empty((len(times), panel.n_targets, len(levels)))
+        for rows, known in scenarios(panel, series, times, inputs):
+            out[rows] = self._scenario(known, series[rows], times[rows], inputs[rows], levels)
+        return out
+
+    @torch.no_grad()
+    def _scenario(
+        self, panel: Panel, series: Int64, stamps: Float64, inputs: Float64, levels: Float64
+    ) -> Float64:
+        """Quantiles of rows whose inputs belong together, in standardised units."""
         fitted, recipe = self._fitted, self._recipe_
-        loader = fitted.loader(panel, recipe, queries.inputs)
-        times = np.round(queries.times / recipe.horizon, ROUND)
-        windows, order = query_windows(loader.panel, queries.series, times, PREDICT_QUERIES)
+        loader = fitted.loader(panel, recipe, inputs)
+        times = np.round(stamps / recipe.horizon, ROUND)
+        windows, order = query_windows(loader.panel, series, times, PREDICT_QUERIES)
         asked = torch.tensor(np.append(levels, 0.5), dtype=torch.float64, device=recipe.device)
         out = np.empty((len(times), panel.n_targets, len(levels)))
         done = 0

@@ -11,7 +11,7 @@ from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
-from odeseries.forecasters.network import FlowNetwork, Sizes
+from odeseries.forecasters.network import FlowNetwork, Interpolation, Sizes
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS
@@ -48,6 +48,9 @@ class LatentODEForecaster(BaseForecaster):
         Integration of dynamics without a closed form.
     solver_params : dict, optional
         Its options, such as ``{"step": 0.1}``; the unit of time is the horizon.
+    input_interpolation : {"linear", "previous"}, default="linear"
+        How known covariates go on between the times at which they are given, where they drive
+        the dynamics: along straight lines, or held until the next one, like a dose rate.
     latent_dim, hidden : int
         Dimension of the latent state, width of encoder and decoder.
     n_rows : int, default=48
@@ -125,6 +128,7 @@ class LatentODEForecaster(BaseForecaster):
         "head": [StrOptions(set(HEADS))],
         "objective": [StrOptions({"forecast", "elbo"})],
         "solver_params": [dict, None],
+        "input_interpolation": [StrOptions({"linear", "previous"})],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden": [Interval(Integral, 1, None, closed="left")],
     }
@@ -136,6 +140,7 @@ class LatentODEForecaster(BaseForecaster):
     objective: str = "forecast"
     solver: Any = "midpoint"
     solver_params: dict[str, Any] | None = None
+    input_interpolation: Interpolation = "linear"
     latent_dim: int = 32
     hidden: int = 64
 
@@ -146,28 +151,27 @@ class LatentODEForecaster(BaseForecaster):
                 f"objective='elbo' needs a likelihood, which head={self.head!r} has not: "
                 "give head='gaussian' or head='student'."
             )
-        return self._network(
-            make_sizes(spec, self.n_lags, self.hidden),
-            spec.periods,
-            local=spec.n_series < FEWEST_SERIES,
-        )
-
-    def _network(self, sizes: Sizes, periods: tuple[float, ...], *, local: bool) -> FlowNetwork:
-        """Encoder, latent flow and decoder."""
+        params = bounded(self.solver_params, spec)
+        sizes = make_sizes(spec, self.n_lags, self.hidden)
         return FlowNetwork(
             sizes,
-            self._encoder(sizes),
-            make_dynamics(self.dynamics, self.dynamics_params, self.latent_dim, periods),
+            self._encoder(sizes, params),
+            self._dynamics(self.latent_dim, spec.periods, sizes.n_inputs),
             make_head(self.head),
-            Anchor(sizes.n_channels, local=local),
+            Anchor(sizes.n_channels, local=spec.n_series < FEWEST_SERIES),
             solver=self.solver,
-            solver_params=bounded(self.solver_params),
+            solver_params=params,
             variational=self.objective == "elbo",
+            interpolation=self.input_interpolation,
         )
 
-    def _encoder(self, sizes: Sizes) -> Encoder:
+    def _dynamics(self, dim: int, periods: tuple[float, ...], n_inputs: int) -> Dynamics:
+        """The dynamics of that name, of one of its two sizes."""
+        return make_dynamics(self.dynamics, self.dynamics_params, dim, periods, n_inputs)
+
+    def _encoder(self, sizes: Sizes, solver_params: dict[str, Any]) -> Encoder:
         """The encoder of that name."""
         if self.encoder == "gru":
             return GRUEncoder(sizes.n_row_features, self.hidden)
-        field = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, ())
-        return ODERNNEncoder(sizes.n_row_features, field, self.solver, bounded(self.solver_params))
+        field = self._dynamics(self.hidden, (), sizes.n_inputs)
+        return ODERNNEncoder(sizes.n_row_features, field, self.solver, solver_params)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
+from odeseries.driving import Driven, InputPath
 from odeseries.encoders import Encoder
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
@@ -19,7 +20,9 @@ from odeseries.nets import Perceptron, zero_last_layer
 from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
-__all__ = ["FlowNetwork", "Sizes"]
+__all__ = ["FlowNetwork", "Interpolation", "Sizes", "input_path"]
+
+Interpolation = Literal["linear", "previous"]
 
 CLIP = 10.0
 RECONSTRUCTED = 1.0
@@ -76,6 +79,8 @@ class FlowNetwork(Model):
         are reconstructed (Rubanova et al. 2019, equation (9)).
     tied : bool
         Whether the state of the encoder is the initial state of the flow.
+    interpolation : {"linear", "previous"}
+        How known inputs go on between their knots, where they drive the dynamics.
     """
 
     def __init__(
@@ -90,8 +95,10 @@ class FlowNetwork(Model):
         solver_params: dict[str, Any],
         variational: bool = False,
         tied: bool = False,
+        interpolation: Interpolation = "linear",
     ) -> None:
         super().__init__()
+        self.interpolation: Interpolation = interpolation
         self.sizes, self.variational, self.tied = sizes, variational, tied
         self.solver, self.solver_params = solver, solver_params
         self.encoder, self.dynamics, self.head, self.anchor = encoder, dynamics, head, anchor
@@ -162,14 +169,15 @@ class FlowNetwork(Model):
         """Hidden features, linear skip and additional loss of one side."""
         statics = self._statics(side, anchored)
         rows = self._rows(side, anchored)
-        code = self.encoder(rows, side.gaps, side.length)
+        path = self._path(side)
+        code = self.encoder(rows, side.gaps, side.length, path)
         extra = torch.zeros(len(rows), device=rows.device)
         if not self.tied:
             code = self.initial(torch.cat([code, statics.flatten(1)], -1))
         if self.variational:
             code, divergence = _sampled(code, generator)
-            extra = self._reconstruction(side, anchored, code, divergence) * side.present
-        state = self._flow(code, side.lead)
+            extra = self._reconstruction(side, anchored, code, divergence, path) * side.present
+        state = self._flow(code, side.lead, path)
         inputs = _inputs(side, batch)
         common = self._common(state, side.lead, batch.phases, inputs, side.backward)
         local, linear = self._local(side, anchored, statics)
@@ -191,20 +199,28 @@ class FlowNetwork(Model):
         scale = torch.log(anchored.scale / self.anchor.pooled.sqrt()).clamp(-3, 3)
         return torch.stack([level, scale], -1) * side.present[:, None, None]
 
-    def _flow(self, code: Tensor, lead: Tensor) -> Tensor:
+    def _path(self, side: Side) -> InputPath | None:
+        """What drives the flow, on the clock of the leads."""
+        if self.dynamics.n_inputs == 0:
+            return None
+        path = input_path(side, self.interpolation)
+        path = path.reversed() if side.backward else path
+        return path.levelled() if self.dynamics.closed_form else path
+
+    def _flow(self, code: Tensor, lead: Tensor, path: InputPath | None) -> Tensor:
         """Latent vector at every lead, (batch, n_queries, dim)."""
         order = lead.abs().argsort(1)
         times = functional.pad(lead.gather(1, order), (1, 0))
-        start = self.dynamics.lift(code)
-        path = solve(
-            self.dynamics,
-            start,
+        flow = self.dynamics if path is None else Driven(self.dynamics, path)
+        solution = solve(
+            flow,
+            flow.lift(code),
             times,
             solver=self.solver,
             on_failure="raise" if self.training else "nan",
             **self.solver_params,
         )
-        states = self.dynamics.read(path.ys[:, 1:])
+        states = flow.read(solution.ys[:, 1:])
         back = order.argsort(1)[..., None].expand_as(states)
         return states.gather(1, back)
 
@@ -240,11 +256,16 @@ class FlowNetwork(Model):
         return local, torch.cat(fades, -1)
 
     def _reconstruction(
-        self, side: Side, anchored: Anchored, code: Tensor, divergence: Tensor
+        self,
+        side: Side,
+        anchored: Anchored,
+        code: Tensor,
+        divergence: Tensor,
+        path: InputPath | None,
     ) -> Tensor:
         """Loss of the seen rows within a horizon of the anchor, from the latent path alone."""
         ages = side.ages.clamp(max=RECONSTRUCTED)
-        state = self._flow(code, -ages)
+        state = self._flow(code, -ages, path)
         phases = torch.zeros(*ages.shape, self.sizes.n_query_phases, device=ages.device)
         inputs = torch.zeros(*ages.shape, 2 * self.sizes.n_inputs, device=ages.device)
         common = self._common(state, -ages, phases, inputs, side.backward)
@@ -255,6 +276,12 @@ class FlowNetwork(Model):
         each = self.head.loss(raw, centre, scale, side.values)
         count = seen.sum((1, 2)).clamp(min=1)
         return ((each * seen).sum((1, 2)) + divergence) / count
+
+
+def input_path(side: Side, interpolation: Interpolation) -> InputPath:
+    """Known inputs along a side, on the clock of its knots: 0 at the anchor."""
+    inputs = side.knot_inputs.clamp(-CLIP, CLIP)
+    return InputPath(side.knots, inputs, side.knot_mask, interpolation=interpolation)
 
 
 def _inputs(side: Side, batch: Batch) -> Tensor:

@@ -11,7 +11,7 @@ from odeseries.anchoring import Anchor
 from odeseries.encoders import ODERNNEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
-from odeseries.forecasters.network import FlowNetwork
+from odeseries.forecasters.network import FlowNetwork, Interpolation
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS
@@ -38,6 +38,8 @@ class ODERNNForecaster(BaseForecaster):
         Predictive distribution.
     solver, solver_params
         Integration of dynamics without a closed form; the unit of time is the horizon.
+    input_interpolation : {"linear", "previous"}, default="linear"
+        How known covariates go on between their times, as in `LatentODEForecaster`.
     hidden : int, default=32
         Dimension of the state and width of the decoder.
     n_rows, n_lags, seasonality, max_epochs, batch_size, learning_rate, weight_decay, patience, \
@@ -70,6 +72,7 @@ max_time, callbacks, checkpoint_dir
         "dynamics_params": [dict, None],
         "head": [StrOptions(set(HEADS))],
         "solver_params": [dict, None],
+        "input_interpolation": [StrOptions({"linear", "previous"})],
         "hidden": [Interval(Integral, 1, None, closed="left")],
     }
 
@@ -78,13 +81,16 @@ max_time, callbacks, checkpoint_dir
     head: str = "quantile"
     solver: Any = "midpoint"
     solver_params: dict[str, Any] | None = None
+    input_interpolation: Interpolation = "linear"
     hidden: int = 32
 
     def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network; encoder and flow share their dynamics."""
         sizes = make_sizes(spec, self.n_lags, self.hidden)
-        flow = make_dynamics(self.dynamics, self.dynamics_params, self.hidden, spec.periods)
-        params = bounded(self.solver_params)
+        flow = make_dynamics(
+            self.dynamics, self.dynamics_params, self.hidden, spec.periods, spec.n_inputs
+        )
+        params = bounded(self.solver_params, spec)
         return FlowNetwork(
             sizes,
             ODERNNEncoder(sizes.n_row_features, flow, self.solver, params),
@@ -94,4 +100,5 @@ max_time, callbacks, checkpoint_dir
             solver=self.solver,
             solver_params=params,
             tied=True,
+            interpolation=self.input_interpolation,
         )

@@ -17,7 +17,7 @@ from odeseries.windows import N_SEASONS
 __all__ = ["N_HARMONICS", "bounded", "make_dynamics", "make_head", "make_sizes"]
 
 N_HARMONICS = 3
-DEFAULT_STEP = 0.1
+DEFAULT_STEP, SHORTEST_STEP = 0.1, 0.01
 
 
 def make_sizes(spec: Spec, n_lags: int, hidden: int) -> Sizes:
@@ -45,14 +45,19 @@ def make_dynamics(
     params: dict[str, Any] | None,
     dim: int,
     periods: tuple[float, ...],
+    n_inputs: int = 0,
 ) -> Dynamics:
-    """The dynamics of that name or class, started at the periods."""
-    flow: Dynamics = plugins.get("dynamics", dynamics)(dim, **(params or {}))
+    """The dynamics of that name or class, driven if it can be, started at the periods."""
+    cls = plugins.get("dynamics", dynamics)
+    driven = {"n_inputs": n_inputs} if cls.takes_inputs and n_inputs else {}
+    flow: Dynamics = cls(dim, **driven, **(params or {}))
     if periods:
         flow.start_at(2 * math.pi / torch.tensor(periods))
     return flow
 
 
-def bounded(solver_params: dict[str, Any] | None) -> dict[str, Any]:
-    """Options of the solver; a bounded step in horizons unless told otherwise."""
-    return {"step": DEFAULT_STEP} if solver_params is None else solver_params
+def bounded(solver_params: dict[str, Any] | None, spec: Spec) -> dict[str, Any]:
+    """Options of the solver; a bounded step in horizons that follows the inputs, by default."""
+    if solver_params is not None:
+        return solver_params
+    return {"step": min(DEFAULT_STEP, max(spec.input_gap, SHORTEST_STEP))}

@@ -1,0 +1,147 @@
+"""Laws of forecasts whose dynamics are driven by known inputs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import odeseries as ode
+from odeseries.driving import InputPath
+from odeseries.panel import Panel
+from odeseries.scenarios import scenarios
+
+SMALL: dict[str, Any] = {
+    "dynamics": "mlp",
+    "dynamics_params": {"hidden": 16, "depth": 1},
+    "hidden": 16,
+    "n_rows": 8,
+    "n_lags": 2,
+    "validation_fraction": 0.0,
+    "learning_rate": 2e-2,
+    "weight_decay": 0.0,
+    "batch_size": 16,
+    "solver_params": {"step": 0.2},
+    "seasonality": None,
+    "random_state": 0,
+}
+FORECASTERS = {
+    "latent_ode": (ode.LatentODEForecaster, {"latent_dim": 4}),
+    "ode_rnn": (ode.ODERNNForecaster, {"n_rows": 4}),
+}
+
+
+def tank(n: int, seed: int) -> tuple[pd.DataFrame, pd.Series]:
+    """A level that follows x' = u - x under a dose rate that jumps at some irregular times."""
+    rng = np.random.default_rng(seed)
+    times = np.cumsum(rng.uniform(0.1, 0.5, n))
+    dose = rng.choice([0.0, 1.0, 2.0], n)[np.cumsum(rng.random(n) < 0.3)]
+    level = np.ones(n)
+    for i, gap in enumerate(np.diff(times)):
+        level[i + 1] = dose[i] + (level[i] - dose[i]) * np.exp(-gap)
+    index = pd.Index(times, name="t")
+    return pd.DataFrame({"dose": dose}, index=index), pd.Series(level, index=index, name="level")
+
+
+@pytest.fixture(scope="module", params=list(FORECASTERS))
+def followed(request: pytest.FixtureRequest) -> Any:
+    """Each forecaster, fitted on the tank's first 200 rows."""
+    cls, params = FORECASTERS[request.param]
+    X, y = tank(240, 0)
+    return cls(2.0, **{**SMALL, **params}, input_interpolation="previous").fit(X[:200], y[:200])
+
+
+def test_forecasts_follow_the_dose(followed: Any) -> None:
+    """Under a high dose the level rises, under none it falls."""
+    X, _ = tank(240, 0)
+    filled, empty = (followed.predict(X[200:206].assign(dose=dose)) for dose in (2.0, 0.0))
+    assert filled.iloc[-1] > filled.iloc[0] + 0.1
+    assert empty.iloc[-1] < empty.iloc[0] - 0.1
+
+
+def test_the_way_matters_and_what_comes_after_does_not(followed: Any) -> None:
+    """Doses before a query change its forecast; doses after it change nothing."""
+    X, _ = tank(240, 0)
+    asked = X[200:210].assign(dose=1.0)
+    before, after = asked.copy(), asked.copy()
+    before.iloc[:5] = 2.0
+    after.iloc[6:] = 2.0
+    plain = followed.predict(asked)
+    assert followed.predict(before).iloc[5] > plain.iloc[5] + 0.1
+    np.testing.assert_allclose(followed.predict(after).iloc[:6], plain.iloc[:6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "previous"])
+def test_what_is_no_knot_is_irrelevant(interpolation: Any) -> None:
+    """Times and inputs under the mask of the knots change no quantile."""
+    X, y = tank(60, 1)
+    spied: list[tuple[ode.Model, ode.Batch]] = []
+
+    class Spy(ode.LatentODEForecaster):
+        def build(self, spec: ode.Spec) -> Any:
+            net = super().build(spec)
+            start = net.start
+            net.start = lambda batches: (spied.append((net, batches[0])), start(batches))
+            return net
+
+    Spy(
+        1.0,
+        **{**SMALL, "max_epochs": 1, "validation_fraction": 0.2},
+        input_interpolation=interpolation,
+    ).fit(X, y)
+    net, batch = spied[-1]
+    side = batch.left
+    hidden = ~side.knot_mask
+    assert hidden.any()
+    other = replace(
+        side,
+        knots=torch.where(hidden, 5.0, side.knots),
+        knot_inputs=torch.where(hidden[..., None], 7.0, side.knot_inputs),
+    )
+    levels = torch.tensor([0.1, 0.5], dtype=torch.float64)
+    with torch.no_grad():
+        expected, got = (net.quantiles(replace(batch, left=s), levels)[0] for s in (side, other))
+    torch.testing.assert_close(got, expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("interpolation", ["linear", "previous"])
+def test_a_reversed_path_has_the_same_inputs(interpolation: Any) -> None:
+    """At the mirrored times, between and beyond the knots."""
+    times = torch.tensor([[0.0, 1.0, 2.5], [0.0, 2.0, 2.0]])
+    values = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0))
+    path = InputPath(times, values, interpolation=interpolation)
+    asked = torch.tensor([[-1.0, 0.3, 1.7, 9.0], [-1.0, 0.3, 1.7, 9.0]])[..., None]
+    torch.testing.assert_close(path.reversed()(-asked), path(asked))
+
+
+def test_a_levelled_path_has_the_means() -> None:
+    """Between two knots the mean of both; as the line beyond them."""
+    path = InputPath(torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[[0.0], [2.0], [4.0]]]))
+    asked = torch.tensor([[-1.0, 0.1, 0.9, 2.0, 5.0]])[..., None]
+    assert path.levelled()(asked).flatten().tolist() == [0.0, 1.0, 1.0, 3.0, 4.0]
+
+
+def test_scenarios_are_told_apart_by_their_inputs() -> None:
+    """Equal rows belong together; a second input at one time makes a course of its own."""
+    inputs = Panel(
+        ids=("a", "b"),
+        channels=("u",),
+        offsets=np.array([0, 2, 3]),
+        origins=np.zeros(2),
+        times=np.array([0.0, 1.0, 0.0]),
+        values=np.array([[1.0], [2.0], [3.0]]),
+    )
+    panel = replace(inputs, inputs=inputs)
+    series, times = np.array([0, 0, 0, 0, 1]), np.array([2.0, 1.0, 2.0, 2.0, 1.0])
+    asked = np.array([[5.0], [6.0], [5.0], [7.0], [8.0]])
+    (first, base), (second, other) = scenarios(panel, series, times, asked)
+    assert (first.tolist(), second.tolist()) == ([0, 1, 2, 4], [3])
+    assert base.inputs is not None
+    assert other.inputs is not None
+    assert base.inputs.times.tolist() == other.inputs.times.tolist() == [0.0, 1.0, 2.0, 0.0, 1.0]
+    assert base.inputs.values[:, 0].tolist() == [1.0, 6.0, 5.0, 3.0, 8.0]
+    assert other.inputs.values[:, 0].tolist() == [1.0, 6.0, 7.0, 3.0, 8.0]
