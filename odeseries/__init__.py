@@ -12,7 +12,13 @@ from odeseries.errors import (
     SolverError,
 )
 from odeseries.fitting import Spec
-from odeseries.forecasters import BaseForecaster, LatentODEForecaster, ODERNNForecaster
+from odeseries.forecasters import (
+    AutoForecaster,
+    BaseForecaster,
+    BaselineForecaster,
+    LatentODEForecaster,
+    ODERNNForecaster,
+)
 from odeseries.frames import future_times
 from odeseries.hookspecs import hookimpl
 from odeseries.interfaces import (
@@ -34,7 +40,9 @@ from odeseries.solvers import row_seeds, solve
 from odeseries.windows import Batch, Side
 
 __all__ = [
+    "AutoForecaster",
     "BaseForecaster",
+    "BaselineForecaster",
     "Batch",
     "CNFDensityEstimator",
     "ConvergenceWarning",

@@ -54,7 +54,12 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
 @hookimpl
 def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     """Forecasters of the package."""
+    from odeseries.forecasters.baseline import BaselineForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
     from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
-    return {"latent_ode": LatentODEForecaster, "ode_rnn": ODERNNForecaster}
+    return {
+        "baseline": BaselineForecaster,
+        "latent_ode": LatentODEForecaster,
+        "ode_rnn": ODERNNForecaster,
+    }

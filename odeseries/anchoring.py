@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from odeseries.windows import Batch, Side
 
-__all__ = ["Anchor", "Anchored"]
+__all__ = ["Anchor", "Anchored", "moments", "nearest"]
 
 LONG_AGE = 20.0
 N_KNOTS = 9
@@ -77,8 +77,8 @@ class Anchor(nn.Module):
     @torch.no_grad()
     def fit(self, batches: Sequence[Batch]) -> None:
         """Take pooled statistics, the best decay and the growth of the error from windows."""
-        moments = [_moments(b) for b in batches]
-        count, mean, variance = (torch.cat(m) for m in zip(*moments, strict=True))
+        seen = [moments(b) for b in batches]
+        count, mean, variance = (torch.cat(m) for m in zip(*seen, strict=True))
         several = count > 2
         weight = (count * several).sum(0)
         pooled = (variance * count * several).sum(0) / weight.clamp(min=1)
@@ -125,8 +125,8 @@ class Anchor(nn.Module):
 
     def forward(self, batch: Batch) -> Anchored:
         """Level, scale, base and spread of every window."""
-        count, mean, variance = _moments(batch)
-        nearest, age = _nearest(batch)
+        count, mean, variance = moments(batch)
+        value, age = nearest(batch)
         scale = ((count * variance + SCALE_PRIOR * self.pooled) / (count + SCALE_PRIOR)).sqrt()
         known = count > 0
         if self.local:
@@ -134,12 +134,12 @@ class Anchor(nn.Module):
         else:
             level = count * mean / (count + self.prior)
             level = torch.where(known, level, torch.zeros_like(mean))
-        nearest = torch.where(known[:, None], nearest, level[:, None])
+        value = torch.where(known[:, None], value, level[:, None])
         keep = torch.exp(-age * torch.exp(-self.log_decay))
-        base = level[:, None] + keep * (nearest - level[:, None])
+        base = level[:, None] + keep * (value - level[:, None])
         if self.local:
             centre = count * mean / (count + 1e-6)
-            base = centre[:, None] + keep * (nearest - centre[:, None])
+            base = centre[:, None] + keep * (value - centre[:, None])
         growth = torch.exp((_hats(age) * self.log_spread).sum(-1))
         return Anchored(level, scale, base, scale[:, None] * growth, age)
 
@@ -155,7 +155,7 @@ def _hats(age: Tensor) -> Tensor:
     return (1 - (place - torch.arange(N_KNOTS, device=age.device)).abs()).clamp(min=0)
 
 
-def _moments(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+def moments(batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
     """Count, mean and variance of what each window sees, each (batch, channels)."""
     count = sum(s.mask.sum(1) for s in batch.sides())
     total = sum((s.mask * s.values).sum(1) for s in batch.sides())
@@ -173,7 +173,7 @@ def _side_nearest(side: Side) -> tuple[Tensor, Tensor]:
     return side.lags[:, None, :, 0].expand_as(age), age
 
 
-def _nearest(batch: Batch) -> tuple[Tensor, Tensor]:
+def nearest(batch: Batch) -> tuple[Tensor, Tensor]:
     """Value at the query by the straight line between the nearest ones, and its age."""
     value, age = _side_nearest(batch.left)
     if batch.right is None:

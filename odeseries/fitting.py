@@ -16,16 +16,17 @@ from torch import Tensor
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
+from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.nets import seeded_weights
 from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, forecast_windows, hidden_windows
 from odeseries.seasonality import calendar_periods, validated_periods
-from odeseries.training import Loop
+from odeseries.training import Loop, Trained
 from odeseries.widths import Calibration, HeldOut
 from odeseries.windows import Batch, Loader, Scaling, Windows
 
-__all__ = ["Fitted", "Recipe", "Spec", "fit"]
+__all__ = ["Fitted", "Recipe", "Searched", "Spec", "fit", "refit", "search"]
 
 FEWEST_SERIES = 8
 LEAST_STEPS_PER_EPOCH = 10
@@ -176,65 +177,86 @@ def fit(
     """
     control = control or Control()
     rng = np.random.default_rng(seed)
-    known, held, starts = _split(panel, recipe, rng)
-    first = None
-    if known is not None:
-        scaling = Scaling.fitted(_complete(known, panel), recipe.horizon, recipe.transformer)
-        phase = _Phase(known, scaling, recipe, build, seed, rng, control)
-        first = _searched(phase, held, starts / recipe.horizon)
-    if first is not None and first.interrupted:
-        return _kept("best weights so far", first)
-    return _refitted(panel, recipe, build, seed, rng, control, first)
+    first = search(panel, recipe, build, seed, rng, control)
+    return refit(panel, recipe, build, seed, rng, control, first)
 
 
-@dataclass(frozen=True, eq=False)
-class _Searched:
-    """What the first phase found, and the seconds that the second one needs beside training."""
-
-    fitted: Fitted
-    interrupted: bool
-    setup_seconds: float
-    validation_seconds: float
-
-
-def _searched(phase: _Phase, held: Panel, starts: Float64) -> _Searched | None:
-    """Choose the length of the training; None without held-out forecasts."""
-    judge = _Judge(phase, held, starts)
-    checks = judge.forecasts()
-    if not checks:
-        return None
-    loop = phase.loop("choosing the length")
-    trained = loop.search(
-        phase.epochs(),
-        lambda: _mean_loss(phase.net, checks),
-        max_epochs=phase.recipe.max_epochs,
-        patience=phase.recipe.patience,
-        tail=phase.setup_seconds,
-    )
-    held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
-    widths = Calibration.fitted(phase.net, held_out, phase.recipe.device)
-    fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
-    return _Searched(fitted, trained.interrupted, phase.setup_seconds, loop.validation_seconds)
-
-
-def _refitted(
+def search(
     panel: Panel,
     recipe: Recipe,
     build: Build,
     seed: int,
     rng: np.random.Generator,
     control: Control,
-    first: _Searched | None,
+) -> Searched | None:
+    """First phase of a fit: choose the length of the training on what is held out.
+
+    Returns
+    -------
+    Searched or None
+        None where nothing can be held out.
+    """
+    known, held, starts = _split(panel, recipe, rng)
+    if known is None:
+        return None
+    scaling = Scaling.fitted(_complete(known, panel), recipe.horizon, recipe.transformer)
+    phase = _Phase(known, scaling, recipe, build, seed, rng, control)
+    return _searched(phase, held, starts / recipe.horizon)
+
+
+@dataclass(frozen=True, eq=False)
+class Searched:
+    """What the first phase found, and the seconds that the second one needs beside training.
+
+    Attributes
+    ----------
+    score : float
+        CRPS of the held-out forecasts over that of the training distribution, mean over targets.
+    """
+
+    fitted: Fitted
+    score: float
+    interrupted: bool
+    setup_seconds: float
+    validation_seconds: float
+
+
+def _searched(phase: _Phase, held: Panel, starts: Float64) -> Searched | None:
+    """Choose the length of the training; None without held-out forecasts."""
+    judge = _Judge(phase, held, starts)
+    checks = judge.forecasts()
+    if not checks:
+        return None
+    trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
+    held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
+    widths = Calibration.fitted(phase.net, held_out, phase.recipe.device)
+    fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
+    score = _relative_score(fitted, checks, phase.panel)
+    return Searched(fitted, score, trained.interrupted, phase.setup_seconds, seconds)
+
+
+def refit(
+    panel: Panel,
+    recipe: Recipe,
+    build: Build,
+    seed: int,
+    rng: np.random.Generator,
+    control: Control,
+    first: Searched | None,
 ) -> Fitted:
-    """Train a fresh network on everything; the first one is kept if that comes to nothing."""
+    """Second phase of a fit: train a fresh network on everything, as long as was found best.
+
+    The network of the first phase is kept if the second one comes to nothing.
+    """
+    if first is not None and first.interrupted:
+        return _kept("best weights so far", first)
     steps = STEPS_WITHOUT_HOLDOUT if first is None else first.fitted.best_steps
     try:
         scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
         started = time.perf_counter()
         phase = _Phase(panel, scaling, recipe, build, seed + 1, rng, control)
-        loop = phase.loop("training on all")
         tail = 0.0 if first is None else first.validation_seconds
-        trained = loop.cycle(phase.epochs(), steps, tail=tail)
+        trained = phase.cycled("training on all", steps, tail)
         took = time.perf_counter() - started
     except KeyboardInterrupt:
         if first is None:
@@ -257,7 +279,7 @@ def _refitted(
 
 def _joined(fitted: Fitted, phase: _Phase, steps: int, seed: int, seconds: float) -> Fitted:
     """Train the other members of the ensemble, as many as there is time for."""
-    for k in range(1, phase.recipe.n_members):
+    for k in range(1, phase.recipe.n_members if phase.learns else 1):
         if phase.control.budget.left() < seconds:
             warnings.warn(
                 f"max_time was reached after {k} of n_members={phase.recipe.n_members} networks.",
@@ -266,7 +288,7 @@ def _joined(fitted: Fitted, phase: _Phase, steps: int, seed: int, seconds: float
             )
             break
         phase.renew(seed + k * MEMBER_STRIDE)
-        trained = phase.loop(f"training on all, member {k + 1}").cycle(phase.epochs(), steps)
+        trained = phase.cycled(f"training on all, member {k + 1}", steps)
         if trained.interrupted:
             _warn_interrupted(f"{k} complete networks")
             return replace(fitted, interrupted=True)
@@ -275,7 +297,7 @@ def _joined(fitted: Fitted, phase: _Phase, steps: int, seed: int, seconds: float
     return fitted
 
 
-def _kept(what: str, first: _Searched, more: Sequence[Record] = ()) -> Fitted:
+def _kept(what: str, first: Searched, more: Sequence[Record] = ()) -> Fitted:
     """The result of the first phase, after an interruption."""
     _warn_interrupted(what)
     return replace(first.fitted, records=[*first.fitted.records, *more], interrupted=True)
@@ -327,8 +349,34 @@ class _Phase:
         few = windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))
         self.net.start(list(self._batches(few)))
 
-    def loop(self, description: str) -> Loop[Batch]:
-        """The loop that trains the network."""
+    @property
+    def learns(self) -> bool:
+        """Whether the network has anything to be trained."""
+        return any(p.requires_grad for p in self.net.parameters())
+
+    def searched(self, validate: Callable[[], float]) -> tuple[Trained, float]:
+        """Train until the held-out loss stops falling; also the seconds that it takes once."""
+        if not self.learns:
+            self.net.eval()
+            return Trained(loss=validate(), finished=True), 0.0
+        loop = self._loop("choosing the length")
+        trained = loop.search(
+            self._epochs(),
+            validate,
+            max_epochs=self.recipe.max_epochs,
+            patience=self.recipe.patience,
+            tail=self.setup_seconds,
+        )
+        return trained, loop.validation_seconds
+
+    def cycled(self, description: str, steps: int, tail: float = 0.0) -> Trained:
+        """Train a number of steps."""
+        if not self.learns:
+            self.net.eval()
+            return Trained(finished=True)
+        return self._loop(description).cycle(self._epochs(), steps, tail=tail)
+
+    def _loop(self, description: str) -> Loop[Batch]:
         return Loop(
             self.net,
             self._loss,
@@ -350,7 +398,7 @@ class _Phase:
             _jittered(batch, self.recipe.input_noise, self.generator), self.generator
         ).mean()
 
-    def epochs(self) -> Iterator[Iterator[Batch]]:
+    def _epochs(self) -> Iterator[Iterator[Batch]]:
         """Endless epochs; in each every observation is a target at least once."""
         size = self.recipe.batch_size
         while True:
@@ -491,3 +539,28 @@ def _mean_loss(net: Model, batches: Sequence[Batch]) -> float:
     """Mean loss over windows."""
     total = torch.cat([net.loss(b, None) for b in batches])
     return float(total.mean())
+
+
+@torch.no_grad()
+def _relative_score(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> float:
+    """CRPS of forecasts over that of the known values' distribution, mean over targets."""
+    parts = [_scored(fitted, batch) for batch in checks]
+    truth, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
+    kept = np.flatnonzero(np.isfinite(truth).any(0))
+    plain = np.nanquantile(known.values[:, kept], LEVELS, axis=0).T
+    ours = crps_from_quantiles(truth[:, kept], quantiles[:, kept])
+    theirs = crps_from_quantiles(truth[:, kept], np.broadcast_to(plain, quantiles[:, kept].shape))
+    ratio = np.nanmean(ours, 0) / np.maximum(np.nanmean(theirs, 0), 1e-12)
+    return float(ratio.mean())
+
+
+def _scored(fitted: Fitted, batch: Batch) -> tuple[Float64, Float64]:
+    """Truth (n, channels), NaN where not observed, and quantiles at `LEVELS`."""
+    asked = torch.tensor(np.append(LEVELS, 0.5), dtype=torch.float64, device=batch.targets.device)
+    quantiles, ages = fitted.quantiles(batch, asked)
+    values, age, truth, seen = (
+        x[batch.asked].double().cpu().numpy()
+        for x in (quantiles, ages, batch.targets, batch.observed)
+    )
+    wide = fitted.widths.apply(values[..., :-1], values[..., -1], age, batch)
+    return np.where(seen > 0, truth, np.nan), wide

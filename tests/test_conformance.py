@@ -14,6 +14,7 @@ QUARTIC = (
     "torchdiffeq steps past the times asked for and interpolates by a quartic, whose error the "
     "tolerances do not govern"
 )
+CLOSED = "everything is found in closed form: there is nothing to be trained"
 FAULTY = [f"torchdiffeq:{name}" for name in ("dopri8", "bosh3", "fehlberg2", "implicit_adams")]
 
 
@@ -97,6 +98,20 @@ def test_ode_rnn(check: TestCheck) -> None:
     check()
 
 
+@conforms(
+    *named("forecaster", "baseline"),
+    expected_failures={
+        "loss_is_one_number_per_window": CLOSED,
+        "training_lowers_the_loss": CLOSED,
+    },
+)
+def test_baseline(check: TestCheck) -> None:
+    """The simple methods."""
+    check()
+
+
 def test_every_forecaster_is_tested() -> None:
     """Forecasters need small sizes to be quick, so each has a test of its own here."""
-    assert set(offered("forecaster")) == set(named("forecaster", "latent_ode", "ode_rnn"))
+    assert set(offered("forecaster")) == set(
+        named("forecaster", "baseline", "latent_ode", "ode_rnn")
+    )

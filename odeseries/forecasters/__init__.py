@@ -1,7 +1,15 @@
 """Built-in forecasters."""
 
+from odeseries.forecasters.auto import AutoForecaster
 from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
-__all__ = ["BaseForecaster", "LatentODEForecaster", "ODERNNForecaster"]
+__all__ = [
+    "AutoForecaster",
+    "BaseForecaster",
+    "BaselineForecaster",
+    "LatentODEForecaster",
+    "ODERNNForecaster",
+]

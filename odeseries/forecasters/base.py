@@ -26,7 +26,7 @@ from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
 from odeseries.errors import ConvergenceWarning, DataError
-from odeseries.fitting import Recipe, Spec, fit
+from odeseries.fitting import Fitted, Recipe, Spec, fit
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -249,12 +249,18 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             seed = store.seed
         with one_thread():
             fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
-            copula = Copula.fitted(fitted, panel, recipe)
+            self._conclude(schema, panel, recipe, fitted, seed)
         if store is not None and not fitted.interrupted:
             store.remove()
-        return self._adopt(
-            Learnt(schema, panel, recipe, fitted, copula, seed, copy.deepcopy(determining(self)))
-        )
+        return self
+
+    def _conclude(
+        self, schema: Schema, panel: Panel, recipe: Recipe, fitted: Fitted, seed: int
+    ) -> None:
+        """Learn how errors hang together, and be ready to answer."""
+        copula = Copula.fitted(fitted, panel, recipe)
+        parameters = copy.deepcopy(determining(self))
+        self._adopt(Learnt(schema, panel, recipe, fitted, copula, seed, parameters))
 
     def _adopt(self, learnt: Learnt) -> Self:
         """Answer from what was learnt, here or before saving."""

@@ -1,0 +1,218 @@
+"""Simple forecasts in the form of a network: nothing is trained, all is found in closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from odeseries.anchoring import moments, nearest
+from odeseries.metrics import LEVELS
+from odeseries.model import Model
+from odeseries.windows import Batch, Side
+
+__all__ = ["METHODS", "BaselineNetwork", "n_features"]
+
+TAILS = (0.001, 0.005)
+TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
+N_BINS = 6
+PER_BIN = 80
+PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+FADES = (0.05, 0.4)
+"""Times, in horizons, in which what is known now loses its weight."""
+CLIP = 10.0
+
+
+class BaselineNetwork(Model):
+    """A guess at the query, and the quantiles of its errors by the age of the last value.
+
+    Parameters
+    ----------
+    method : {"climatology", "last", "mean", "lags"}
+        The guess: the mean of all, the nearest value, the mean of what is seen, or the nearest
+        value corrected by a ridge regression on lagged and seasonal values. Between two
+        observations the nearest value is the line through both, and it is not corrected.
+    n_channels : int
+        Channels.
+    n_columns : int
+        Columns of the regression, from `n_features`.
+
+    References
+    ----------
+    Golub, G. H., Heath, M., Wahba, G. (1979). Generalized Cross-Validation as a Method for
+    Choosing a Good Ridge Parameter. Technometrics 21, 215. Equation (1.4).
+    """
+
+    ages: Tensor
+    table: Tensor
+    weights: Tensor
+    centre: Tensor
+    size: Tensor
+
+    def __init__(self, method: str, n_channels: int, n_columns: int) -> None:
+        super().__init__()
+        self.method = method
+        normal = torch.special.ndtri(TABLE).expand(n_channels, N_BINS, -1)
+        self.register_buffer("ages", torch.zeros(n_channels, N_BINS, dtype=torch.float64))
+        self.register_buffer("table", normal.clone())
+        shape = (n_channels, n_columns)
+        self.register_buffer("weights", torch.zeros(n_channels, n_columns + 1, dtype=torch.float64))
+        self.register_buffer("centre", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("size", torch.ones(shape, dtype=torch.float64))
+
+    @torch.no_grad()
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Fit the regression, then the quantiles of the errors."""
+        for channel in range(len(self.table)):
+            if self.method == "lags":
+                self._regress(channel, batches)
+            parts = [self._errors(channel, batch) for batch in batches]
+            age, error = (torch.cat(part) for part in zip(*parts, strict=True))
+            if len(error):
+                self._tabulate(channel, age, error)
+
+    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Mean pinball loss of every window, shape (batch,)."""
+        del generator
+        levels = torch.tensor(LEVELS, device=self.table.device)
+        quantiles, _ = self.quantiles(batch, levels)
+        error = batch.targets[..., None] - quantiles
+        each = torch.maximum(levels * error, (levels - 1) * error).mean(-1) * batch.observed
+        return each.sum((1, 2)) / batch.observed.sum((1, 2)).clamp(min=1)
+
+    @torch.no_grad()
+    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """The guess and the quantiles of its errors at the age."""
+        guess, age = self._guess(batch)
+        rows = _interpolated(self.ages, self.table, age)
+        place = torch.searchsorted(TABLE.to(levels.device), levels.double().contiguous())
+        high = place.clamp(1, len(TABLE) - 1)
+        known = TABLE.to(levels.device)
+        share = (levels - known[high - 1]) / (known[high] - known[high - 1])
+        share = share.clamp(0, 1)
+        errors = rows[..., high - 1] + share * (rows[..., high] - rows[..., high - 1])
+        return guess[..., None] + errors, age
+
+    def _guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Guess and age at every query, (batch, n_queries, channels)."""
+        value, age = nearest(batch)
+        value, age = value.double(), age.double()
+        if self.method == "climatology":
+            return torch.zeros_like(value), age
+        count, mean, _ = moments(batch)
+        seen = (count > 0)[:, None].expand_as(value)
+        if self.method == "mean":
+            return torch.where(seen, mean[:, None].double().expand_as(value), 0.0), age
+        value = torch.where(seen, value, 0.0)
+        if self.method == "lags":
+            columns = (_design(batch) - self.centre) / self.size
+            more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
+            value = torch.where(_between(batch)[:, None, None], value, value + more)
+        return value, age
+
+    def _errors(self, channel: int, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Ages and errors of the observed targets of a channel."""
+        guess, age = self._guess(batch)
+        seen = batch.observed[..., channel] > 0
+        return age[..., channel][seen], (batch.targets - guess)[..., channel][seen]
+
+    def _regress(self, channel: int, batches: Sequence[Batch]) -> None:
+        """Ridge regression of what the nearest value leaves, its penalty by cross-validation."""
+        columns, left = [], []
+        for batch in batches:
+            seen = (batch.observed[..., channel] > 0) & ~_between(batch)[:, None]
+            columns.append(_design(batch)[..., channel, :][seen])
+            left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
+        x, y = torch.cat(columns), torch.cat(left)
+        if len(y) < 2:
+            return
+        self.centre[channel] = x.mean(0)
+        spread = x.std(0)
+        self.size[channel] = torch.where(spread > 1e-9, spread, 1.0)
+        z = (x - self.centre[channel]) / self.size[channel]
+        self.weights[channel] = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
+
+    def _tabulate(self, channel: int, age: Tensor, error: Tensor) -> None:
+        """Quantiles of the errors in bins of the age."""
+        bins = 1 if self.method == "climatology" else min(N_BINS, max(len(age) // PER_BIN, 1))
+        groups = age.argsort(stable=True).tensor_split(bins)
+        levels = TABLE.to(error.device)
+        for k in range(N_BINS):
+            group = groups[min(k, bins - 1)]
+            self.table[channel, k] = torch.quantile(error[group], levels)
+            self.ages[channel, k] = age[group].median() + 1e-9 * k
+
+
+def n_features(n_lags: int, n_seasonal: int, n_phases: int, n_inputs: int) -> int:
+    """Columns of the regression."""
+    return (n_lags + 1 + n_seasonal) * (1 + len(FADES)) + n_phases + n_inputs + 1
+
+
+def _design(batch: Batch) -> Tensor:
+    """Columns of the regression, (batch, n_queries, channels, n_columns).
+
+    Lagged and seasonal values and the mean of the window, relative to the nearest value, and that
+    value itself, each with weights that fade with the age; harmonics and inputs at the query.
+    """
+    value, age = nearest(batch)
+    count, mean, _ = moments(batch)
+    known = (count > 0)[:, None, :, None]
+    lags, mask = _of_sides(batch, lambda side: (side.lags, side.lag_mask))
+    centred = (lags - lags[..., :1]) * mask
+    centred[..., 0] = mean - lags[..., 0]
+    moving = centred[:, None].expand(*age.shape, -1)
+    seasonal, seen = _of_sides(batch, lambda side: (side.seasonal, side.seasonal_mask))
+    moving = torch.cat([moving, (seasonal - value[..., None]) * seen, value[..., None]], -1)
+    moving = (moving * known).clamp(-CLIP, CLIP)
+    fades = [moving, *(moving * torch.exp(-age / time)[..., None] for time in FADES)]
+    shared = torch.cat([batch.phases, batch.inputs.clamp(-CLIP, CLIP)], -1)
+    shared = shared[:, :, None].expand(*age.shape, -1)
+    return torch.cat([*fades, shared, torch.log1p(10 * age)[..., None]], -1).double()
+
+
+def _between(batch: Batch) -> Tensor:
+    """Which windows are seen from both sides, (batch,)."""
+    if batch.right is None:
+        return torch.zeros_like(batch.left.present)
+    return batch.left.present & batch.right.present
+
+
+def _of_sides(batch: Batch, part: Callable[[Side], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """A part of the left side, or of the right one where nothing lies to the left."""
+    values, mask = part(batch.left)
+    if batch.right is None:
+        return values, mask
+    other, other_mask = part(batch.right)
+    left = batch.left.present.reshape(-1, *[1] * (values.ndim - 1))
+    return torch.where(left, values, other), torch.where(left, mask, other_mask)
+
+
+def _ridge(x: Tensor, y: Tensor) -> Tensor:
+    """Coefficients with the least generalised cross-validation error."""
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    along = u.T @ y
+    rest = (y**2).sum() - (along**2).sum()
+
+    def error(penalty: float) -> float:
+        shrink = penalty / (s**2 + penalty)
+        squares = ((shrink * along) ** 2).sum() + rest
+        return float(squares / (len(y) - (1 - shrink).sum()) ** 2)
+
+    best = min(PENALTIES, key=error)
+    return torch.as_tensor(vt.T @ (s / (s**2 + best) * along))
+
+
+def _interpolated(ages: Tensor, table: Tensor, age: Tensor) -> Tensor:
+    """Rows of the tables (channels, bins, levels) at ages (batch, n_queries, channels)."""
+    out = []
+    for c in range(len(table)):
+        at = age[..., c].contiguous()
+        high = torch.searchsorted(ages[c], at).clamp(1, N_BINS - 1)
+        low, gap = ages[c][high - 1], ages[c][high] - ages[c][high - 1]
+        share = ((at - low) / gap).clamp(0, 1)[..., None]
+        out.append(table[c][high - 1] * (1 - share) + table[c][high] * share)
+    return torch.stack(out, -2)
+
+
+METHODS = ("climatology", "last", "mean", "lags")
