@@ -10,7 +10,7 @@ demo: $(VENV)/.plot
 	$(BIN)/odeseries forecast --dataset co2 --plot forecast.png
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 bench: $(VENV)/.test
 	$(BIN)/python tests/benchmarks/panel_speed.py
