@@ -108,7 +108,7 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
     network_ : nn.Module
         Trained network, in float32.
     nfe_ : float
-        Mean number of evaluations of the field per row of the training data.
+        Mean number of evaluations of the field, over the first thousand rows of the training data.
     T_ : float
         End of the time.
     history_ : DataFrame
@@ -223,7 +223,7 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         with self._threads():
             # A single class needs no training: its probability is one.
             trained = task.fit() if len(self.classes_) > 1 else task.loop.trained
-            self._finish(rows.x, trained)
+            self._finish(X, trained)
         if store is not None and not trained.interrupted:
             store.remove()
         return self
@@ -266,7 +266,7 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         task = Task(self.network_, rows, self._schedule(), seed, control)
         with self._threads():
             self._progress: dict[str, Any] | None = task.epoch(self._progress)
-            self._finish(rows.x, task.loop.trained)
+            self._finish(X, task.loop.trained)
         return self
 
     def predict(self, X: Any) -> Any:
@@ -366,13 +366,12 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         """One thread for features; convolutions gain from more."""
         return one_thread() if self._inputs.shape is None else nullcontext()
 
-    @torch.no_grad()
-    def _finish(self, x: Tensor, trained: Trained) -> None:
+    def _finish(self, X: Any, trained: Trained) -> None:
         """Keep what is told about a fit."""
         self.history_ = pd.DataFrame(trained.records)
         self.n_epochs_ = trained.epoch
         self.T_ = self.network_.block.T
-        self.nfe_ = float(self.network_.evaluations(x[:PREDICT_ROWS]).double().mean())
+        self.nfe_ = float(self.nfe(X[:PREDICT_ROWS]).mean())
 
     def _logits(self, X: Any) -> Float64:
         return self._batched(X, lambda net, x: net(x))

@@ -71,7 +71,8 @@ class Inputs:
     def learn(self, X: Float64, weights: Float64) -> None:
         """Take the units from more rows."""
         flat = self._flat(X)
-        self.scaler.partial_fit(flat, np.repeat(weights, len(flat) // len(X)))
+        of_each = np.repeat(weights, len(flat) // len(X))
+        self.scaler.partial_fit(flat, sample_weight=of_each)
 
     def tensor(self, X: Float64, device: torch.device, dtype: torch.dtype) -> Tensor:
         """Standardised features ``[n, n_features]`` or images ``[n, height, width, channels]``.

@@ -57,7 +57,9 @@ class ODEBlock(nn.Module):
     @property
     def T(self) -> float:
         """End of the time as it is."""
-        return float(self.dynamics.T) if isinstance(self.dynamics, _Stretched) else self.end
+        if isinstance(self.dynamics, _Stretched):
+            return float(self.dynamics.T.detach())
+        return self.end
 
     def forward(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """State ``[batch, ..., dim]`` at the end, and evaluations ``[batch]``."""

@@ -83,7 +83,7 @@ def hold_out(
     counts = np.bincount(labels)
     shared = np.flatnonzero(counts[labels] > 1)
     if len(shared) < 2:
-        warnings.warn("Too few rows to hold any out: early stopping is off.", stacklevel=4)
+        warnings.warn("Too few rows to hold any out: early stopping is off.", stacklevel=5)
         return np.arange(len(labels)), shared[:0]
     n_held = min(max(1, round(share * len(labels))), len(shared) - 1)
     n_classes = int((counts > 1).sum())
@@ -94,7 +94,7 @@ def hold_out(
             f"The rarest class has {rare} of {len(labels)} rows, and {n_held} rows are held out "
             f"for early stopping: not every class is both trained on and held out. Raise "
             f"validation_fraction, or set early_stopping=False.",
-            stacklevel=4,
+            stacklevel=5,
         )
     kind = StratifiedShuffleSplit if by_class else ShuffleSplit
     seed = int(rng.integers(2**31 - 1))

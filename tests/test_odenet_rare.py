@@ -1,0 +1,92 @@
+"""Case 43 of the field: one class only, or a class too rare for the inner split."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.model_selection import cross_val_score
+
+import odeseries as ode
+
+RNG = np.random.default_rng(0)
+
+
+def stopping(**changes: Any) -> ode.ODENetClassifier:
+    """A small classifier that holds rows out."""
+    settings = {"hidden": 8, "max_epochs": 8, "early_stopping": True, "random_state": 0}
+    return ode.ODENetClassifier(**{**settings, **changes})
+
+
+def shifted(counts: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Clouds of points, one a class."""
+    labels = np.repeat(list(counts), list(counts.values()))
+    centres = {name: 3.0 * i for i, name in enumerate(counts)}
+    return RNG.standard_normal((len(labels), 2)) + [[centres[x]] * 2 for x in labels], labels
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_case_43_a_single_class_is_certain(early: bool) -> None:
+    """One column of ones, and that class everywhere."""
+    points, _ = shifted({"a": 20})
+    model = stopping(early_stopping=early).fit(points, ["a"] * 20)
+    np.testing.assert_array_equal(model.predict_proba(points), np.ones((20, 1)))
+    assert set(model.predict(points)) == {"a"}
+    assert model.score(points, ["a"] * 20) == 1.0
+
+
+def test_case_43_a_hundred_to_one() -> None:
+    """Weights of classes move the rare one up; nothing is NaN; a score of the rare alone."""
+    points, labels = shifted({"a": 198, "b": 2})
+    rare = labels == "b"
+    plain = stopping().fit(points, labels)
+    balanced = stopping(class_weight="balanced").fit(points, labels)
+    given = stopping(class_weight={"a": 1.0, "b": 99.0}).fit(points, labels)
+    for model in (plain, balanced, given):
+        assert model.classes_.tolist() == ["a", "b"]
+        assert np.isfinite(model.predict_log_proba(points)).all()
+        assert np.isfinite(model.history_["held_out_loss"]).all()
+        assert 0 <= model.score(points[rare], labels[rare]) <= 1
+    up = balanced.predict_proba(points)[rare, 1].min()
+    assert up > plain.predict_proba(points)[rare, 1].min()
+    assert up > 0.5
+
+
+def test_case_43_a_class_of_one_row_is_learnt_and_not_held_out() -> None:
+    """A warning says so, and the class stays."""
+    points, labels = shifted({"a": 40, "b": 40, "c": 1})
+    with pytest.warns(UserWarning, match="rarest class has 1 of 81 rows") as seen:
+        model = stopping(max_epochs=40, learning_rate=0.02).fit(points, labels)
+    assert seen[0].filename == __file__
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.predict_proba(points).shape == (81, 3)
+    assert model.predict_proba(points)[:, 2].argmax() == 80
+
+
+def test_case_43_more_classes_than_rows_held_out() -> None:
+    """The split is no longer by class, with a warning that says what to do."""
+    points, labels = shifted(dict.fromkeys("abcdefgh", 3))
+    with pytest.warns(UserWarning, match="Raise validation_fraction"):
+        model = stopping(validation_fraction=0.1).fit(points, labels)
+    assert len(model.classes_) == 8
+    assert np.isfinite(model.predict_log_proba(points)).all()
+
+
+def test_case_43_too_few_rows_to_hold_any_out() -> None:
+    """Training goes on without."""
+    with pytest.warns(UserWarning, match="early stopping is off"):
+        model = stopping().fit([[0.0], [1.0]], ["a", "b"])
+    assert model.n_epochs_ == 8
+
+
+def test_case_43_folds_of_sorted_labels() -> None:
+    """Folds without a class of the others score low, and neither fail nor are NaN."""
+    points, labels = shifted({"a": 30, "b": 30})
+    order = np.arange(60)
+    halves = [(order[:30], order[30:]), (order[30:], order[:30])]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        scores = cross_val_score(stopping(), points, labels, cv=halves, error_score="raise")
+    assert scores.tolist() == [0.0, 0.0]
