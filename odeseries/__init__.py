@@ -5,6 +5,7 @@ from odeseries.cnf import CNFDensityEstimator
 from odeseries.errors import (
     ConvergenceWarning,
     DataError,
+    GradientWarning,
     OdeSeriesError,
     PersistenceError,
     PluginError,
@@ -48,6 +49,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "Dynamics",
+    "GradientWarning",
     "LatentODEForecaster",
     "Model",
     "Noise",

@@ -5,6 +5,7 @@ from __future__ import annotations
 __all__ = [
     "ConvergenceWarning",
     "DataError",
+    "GradientWarning",
     "OdeSeriesError",
     "PersistenceError",
     "PluginError",
@@ -39,3 +40,7 @@ class ConvergenceWarning(UserWarning):
 
 class PluginWarning(UserWarning):
     """A plugin is here in another version than the one that a saved model was made with."""
+
+
+class GradientWarning(UserWarning):
+    """The gradients of a solution may be wrong: why, by how much, and what to do."""

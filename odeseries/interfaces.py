@@ -254,6 +254,10 @@ class SolveOptions:
     separable : bool
         Whether the field may be asked for some of the rows only, which is so if it knows nothing
         of a row but its time and state.
+    gradient : str
+        Way to the gradients, one of those that the solver says it has.
+    parameters : tuple of Tensor
+        What the field is known to have learned.
     """
 
     step: float | None = None
@@ -263,6 +267,8 @@ class SolveOptions:
     max_steps: int = 10_000
     noise: Noise | None = None
     separable: bool = False
+    gradient: str = "autograd"
+    parameters: tuple[Tensor, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -304,10 +310,13 @@ class Solver(ABC):
         Whether the method chooses its own steps from the tolerances.
     noise_types, sde_types : frozenset of str
         Noise and calculus that a stochastic method integrates; empty for an ordinary one.
+    gradients : frozenset of str
+        Ways to the gradients that the method has: "autograd", "checkpoint", "adjoint".
     """
 
     order: ClassVar[float]
     adaptive: ClassVar[bool]
+    gradients: ClassVar[frozenset[str]] = frozenset({"autograd"})
     noise_types: ClassVar[frozenset[str]] = frozenset()
     sde_types: ClassVar[frozenset[str]] = frozenset()
 

@@ -13,6 +13,9 @@ from odeseries.solvers.rows import stood_in
 
 __all__ = ["Grid"]
 
+SLACK = 1e-9
+"""Share of a step by which rounding may make a span longer than a number of steps."""
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -54,6 +57,14 @@ class Grid:
             raise SolverError("A method of fixed steps needs step or n_steps: give one of them.")
         _check_budget(needed, step, span, options.max_steps)
         return cls(times[:, 0], step, needed.long(), elapsed)
+
+    @classmethod
+    def within(cls, times: Tensor, longest: Tensor) -> Grid:
+        """Divide spans evenly into steps that are no longer than those of shape (batch,)."""
+        elapsed = times - times[:, :1]
+        span = elapsed[:, -1]
+        counts = (span.abs() / torch.where(longest > 0, longest, 1) - SLACK).ceil().clamp(min=1)
+        return cls(times[:, 0], span / counts, (counts * (span != 0)).long(), elapsed)
 
     def stopped(self, failed: Tensor) -> Grid:
         """Let failed rows stay where the first healthy one starts."""

@@ -76,6 +76,11 @@ class Dense(Sink):
         at_start = (clock.elapsed == 0).nonzero()
         self.taken = [(self._place(at_start), y0[at_start[:, 0]])]
 
+    def resume(self, rows: Tensor, reached: Tensor) -> None:
+        """Begin on the way, with some rows of the batch, where nothing has been taken yet."""
+        self.rows, self.reached = rows, reached.detach()
+        self.taken = [(rows[:0], self.y0[:0])]
+
     def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep a step; take the states out of those before if there are many."""
         self.steps.append((before, length, after, [y, *step.moves]))
@@ -123,11 +128,16 @@ class Dense(Sink):
         """Flat positions of pairs of a row and a time."""
         return index[:, 0] * self.clock.elapsed.shape[1] + index[:, 1]
 
+    def pieces(self) -> tuple[Tensor, Tensor]:
+        """Flat positions among all rows and times, and the states there, in no order."""
+        self.flush()
+        places, states = zip(*self.taken, strict=True)
+        return torch.cat(places), torch.cat(states)
+
     def result(self, y: Tensor) -> Tensor:
         """States (batch, n_times, ..., state_dim); NaN at times that were not reached."""
-        self.flush()
         shape = (len(self.y0), self.clock.elapsed.shape[1])
-        places, states = (torch.cat(x) for x in zip(*self.taken, strict=True))
+        places, states = self.pieces()
         total = shape[0] * shape[1]
         if len(places) < total:
             missing = torch.ones(total, dtype=torch.bool, device=y.device)

@@ -53,8 +53,12 @@ class FixedPace(Pace):
     def judge(self, y: Tensor, step: Step) -> Verdict:
         """Accept."""
         self.done += 1
-        self.elapsed = torch.where(self.counts > self.done, self.done * self.step, self.end)
+        self.elapsed = self.reached(self.done)
         return Verdict(True)
+
+    def reached(self, done: int) -> Tensor:
+        """Times after so many steps, (batch,)."""
+        return torch.where(self.counts > done, done * self.step, self.end)
 
     def put_aside(self) -> Tensor | None:
         """Keep all rows, so that what is computed for one depends on no other's length."""

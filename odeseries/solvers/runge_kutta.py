@@ -11,20 +11,24 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solution, SolveOptions, Solver, VectorField
+from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers import tableaux
+from odeseries.solvers.differentiable import differentiable
+from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import healed, status_of, stood_in
-from odeseries.solvers.stepping import Clock, advance, march
-from odeseries.solvers.tableaux import Tableau
+from odeseries.solvers.stepping import Clock, Pace, Scheme, advance, march
+from odeseries.solvers.tableaux import Row, Tableau
+from odeseries.solvers.tapes import Block, Listener, Replay, Window
 
 __all__ = [
     "RK4",
     "AdaptiveStep",
     "Dopri5",
     "Euler",
+    "FixedRows",
     "FixedStep",
     "Heun",
     "Midpoint",
@@ -39,7 +43,15 @@ class RowSteps(Solver):
 
     No row looks at another. Where only the first and the last time are asked for, nothing is
     interpolated.
+
+    Attributes
+    ----------
+    polynomials : tuple of tuple of float
+        For every move of a step, the coefficients of its polynomial from the first power on.
     """
+
+    gradients: ClassVar[frozenset[str]] = frozenset(GRADIENTS)
+    polynomials: ClassVar[tuple[Row, ...]]
 
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
@@ -51,22 +63,111 @@ class RowSteps(Solver):
         SolverError
             If a row needs more than ``options.max_steps`` fixed steps; nothing is evaluated then.
         """
-        solution = self._solve(field, y0, Clock.of(times), options)
+        solution = differentiable(self, field, y0, times, options)
         failed = solution.status != self.OK
         if not (solution.ys.requires_grad and bool(failed.any())):
             return solution
 
         def again() -> Tensor:
-            clock = Clock.of(times).stopped(failed)
-            return self._solve(field, stood_in(failed, y0), clock, options).ys
+            start = stood_in(failed, times[:, :1]).expand_as(times)
+            resting = torch.where(failed[:, None], start, times)
+            return differentiable(self, field, stood_in(failed, y0), resting, options).ys
 
         return replace(solution, ys=healed(failed, solution.ys, again))
 
     @abstractmethod
-    def _solve(
-        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    def scheme(self) -> Scheme:
+        """What takes the steps of one solve."""
+
+    @abstractmethod
+    def march_all(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        options: SolveOptions,
+        listener: Listener | None = None,
     ) -> Solution:
         """Integrate once; failed rows may be infinite or NaN."""
+
+    @abstractmethod
+    def march_between(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        whole: Clock,
+        options: SolveOptions,
+        listener: Listener,
+    ) -> Solution:
+        """Integrate over parts of spans, in steps no longer than those over the whole ones."""
+
+    @abstractmethod
+    def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
+        """The pace at which steps that were taken are taken again."""
+
+
+class FixedRows(RowSteps):
+    """Steps of one length per row.
+
+    With ``step`` a row's grid is :math:`t_0 + k h`, whatever else is asked for: its state at a
+    time depends neither on its other times nor on the other rows. With ``n_steps`` the step is
+    that share of the row's own span.
+    """
+
+    adaptive: ClassVar[bool] = False
+
+    @abstractmethod
+    def stats(self, scheme: Scheme, pace: FixedPace, before: int) -> SolverStats:
+        """Work of every row, given the evaluations before the first step."""
+
+    def march_all(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        options: SolveOptions,
+        listener: Listener | None = None,
+    ) -> Solution:
+        """March over the grid."""
+        grid = Grid.of(clock.elapsed, options)
+        return self._march(field, y0, clock, grid, listener, exact=options.step is None)
+
+    def march_between(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        whole: Clock,
+        options: SolveOptions,
+        listener: Listener,
+    ) -> Solution:
+        """Divide the parts evenly."""
+        grid = Grid.within(clock.elapsed, Grid.of(whole.elapsed, options).step.abs())
+        return self._march(field, y0, clock, grid, listener, exact=True)
+
+    def _march(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        grid: Grid,
+        listener: Listener | None,
+        *,
+        exact: bool,
+    ) -> Solution:
+        """March over a grid whose last steps, if exact, end at the last times."""
+        pace, scheme = FixedPace(grid), self.scheme()
+        sink = sink_for(self.polynomials, y0, clock, exact=exact)
+        heard = sink if listener is None else listener.over(sink, pace.elapsed)
+        slope = field(clock.at(pace.elapsed, y0), y0) if heard.closing else None
+        y, slope = march(field, scheme, (y0, slope), clock, pace, heard)
+        status = status_of(y) if slope is None else status_of(y, slope)
+        return Solution(sink.result(y), self.stats(scheme, pace, int(heard.closing)), status)
+
+    def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
+        """Some steps of the grid."""
+        return Window(Grid.of(clock.elapsed, options), block)
 
 
 class RungeKutta(RowSteps):
@@ -80,30 +181,26 @@ class RungeKutta(RowSteps):
 
     tableau: ClassVar[Tableau]
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "tableau" in cls.__dict__:
+            cls.polynomials = cls.tableau.dense
 
-class FixedStep(RungeKutta):
-    """Steps of one length per row.
+    def scheme(self) -> Scheme:
+        """The steps of the tableau."""
+        return partial(advance, self.tableau)
 
-    With ``step`` a row's grid is :math:`t_0 + k h`, whatever else is asked for: its state at a
-    time depends neither on its other times nor on the other rows. With ``n_steps`` the step is
-    that share of the row's own span. Between steps the state is interpolated by the cubic Hermite
-    polynomial through both ends' states and slopes, whose error is of order :math:`h^4`
-    (linearly for order 1).
+
+class FixedStep(RungeKutta, FixedRows):
+    """Explicit steps of one length per row.
+
+    Between steps the state is interpolated by the cubic Hermite polynomial through both ends'
+    states and slopes, whose error is of order :math:`h^4` (linearly for order 1).
     """
 
-    adaptive: ClassVar[bool] = False
-
-    def _solve(
-        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
-    ) -> Solution:
-        """March over the grid."""
-        pace = FixedPace(Grid.of(clock.elapsed, options))
-        sink = sink_for(self.tableau.dense, y0, clock, exact=options.step is None)
-        slope = field(clock.at(pace.elapsed, y0), y0) if sink.closing else None
-        y, slope = march(field, partial(advance, self.tableau), (y0, slope), clock, pace, sink)
-        status = status_of(y) if slope is None else status_of(y, slope)
-        stages = len(self.tableau.nodes) - 1
-        return Solution(sink.result(y), pace.stats(stages, int(sink.closing)), status)
+    def stats(self, scheme: Scheme, pace: FixedPace, before: int) -> SolverStats:
+        """As many evaluations a step as there are stages."""
+        return pace.stats(len(self.tableau.nodes) - 1, before)
 
 
 class AdaptiveStep(RungeKutta):
@@ -111,8 +208,13 @@ class AdaptiveStep(RungeKutta):
 
     adaptive: ClassVar[bool] = True
 
-    def _solve(
-        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    def march_all(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        options: SolveOptions,
+        listener: Listener | None = None,
     ) -> Solution:
         """March until every row has arrived or failed."""
         if options.rtol + options.atol < 10 * torch.finfo(y0.dtype).eps:
@@ -122,12 +224,31 @@ class AdaptiveStep(RungeKutta):
                 stacklevel=2,
             )
         pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
-        sink = sink_for(self.tableau.dense, y0, clock, exact=True)
+        sink = sink_for(self.polynomials, y0, clock, exact=True)
+        heard = sink if listener is None else listener.over(sink, pace.elapsed)
         slope = field(clock.at(pace.elapsed, y0), y0)
         pace.begin(field, y0, slope)
-        y, _ = march(field, partial(advance, self.tableau), (y0, slope), clock, pace, sink)
+        y, _ = march(field, self.scheme(), (y0, slope), clock, pace, heard)
         stats, status = pace.outcome()
         return Solution(sink.result(y), stats, status)
+
+    def march_between(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        whole: Clock,
+        options: SolveOptions,
+        listener: Listener,
+    ) -> Solution:
+        """Choose the steps afresh."""
+        del whole
+        return self.march_all(field, y0, clock, options, listener)
+
+    def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
+        """The lengths that were chosen."""
+        del clock, options
+        return Replay(block)
 
 
 class Euler(FixedStep):

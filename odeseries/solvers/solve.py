@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from odeseries import plugins
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
+from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, healed, status_of, stood_in
 
@@ -47,6 +48,8 @@ def solve(
     max_steps: int = 10_000,
     mask: Tensor | None = None,
     seed: int | Tensor | torch.Generator | None = None,
+    gradient: Literal["autograd", "checkpoint", "adjoint"] = "autograd",
+    parameters: Iterable[Tensor] = (),
     on_failure: Literal["raise", "nan"] = "raise",
 ) -> Solution:
     """Integrate a batch, every row over its own times.
@@ -82,6 +85,18 @@ def solve(
         Randomness of a stochastic dynamics, which needs one. With an int a row's path depends
         on that and on the row's position; with a key for every row, such as ``row_seeds`` makes
         of ids, on the row's key only. A generator is asked for one number.
+    gradient : {"autograd", "checkpoint", "adjoint"}, default="autograd"
+        Way to the gradients. ``"autograd"`` keeps the graph of all steps. ``"checkpoint"`` gives
+        the same gradients out of about the square root of the memory, for one more evaluation
+        of every stage. ``"adjoint"`` solves the adjoint equation backward: its memory does not
+        grow with the number of steps, its gradients are as accurate as the tolerances, and a
+        `GradientWarning` is given where a state was not found again on the way back. A dynamics
+        with a closed form takes no steps, and always has the graph of its flow. Both others are
+        differentiated through the steps' graph if they are to be differentiated twice.
+    parameters : iterable of Tensor, optional
+        Tensors that a field has learned or is closed over, for ``"checkpoint"`` and
+        ``"adjoint"``. Those of a module are known, and all that play a part at the initial
+        states are found; what a field in plain Python first uses elsewhere has to be named.
     on_failure : {"raise", "nan"}
         Whether a row that can't be solved raises, or is NaN and leaves the others right.
 
@@ -106,13 +121,18 @@ def solve(
     """
     _check_state(dynamics, y0, on_failure)
     times = _per_row(times, y0, mask)
-    options = _options(step, n_steps, rtol, atol, max_steps)
+    options = replace(
+        _options(step, n_steps, rtol, atol, max_steps),
+        gradient=gradient,
+        parameters=(*parameters, *_learned(dynamics)),
+    )
     noise = noise_of(dynamics, y0, seed)
     if isinstance(dynamics, Dynamics) and dynamics.closed_form and noise is None:
         solution = _closed(dynamics, y0, times)
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
+        _check_gradient(method, gradient)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
         solution = method.integrate(_checked(dynamics), y0, times, options)
@@ -197,6 +217,30 @@ def _options(
     if step is None and n_steps is None:
         n_steps = DEFAULT_STEPS
     return SolveOptions(step, n_steps, rtol, atol, max_steps)
+
+
+def _learned(dynamics: object) -> tuple[Tensor, ...]:
+    """Parameters of a module."""
+    return tuple(dynamics.parameters()) if isinstance(dynamics, nn.Module) else ()
+
+
+def _check_gradient(method: Solver, gradient: str) -> None:
+    """Refuse a way to the gradients that the method does not have."""
+    if gradient in method.gradients:
+        return
+    name = type(method).__name__
+    if gradient not in GRADIENTS:
+        raise SolverError(f"gradient={gradient!r} is unknown: use one of {', '.join(GRADIENTS)}.")
+    if method.noise_types:
+        raise SolverError(
+            f"{name} has no gradient={gradient!r}. Take gradient='autograd', or a method of "
+            f"torchsde with its adjoint, such as "
+            f"solver=get('solver', 'torchsde:reversible_heun')('adjoint')."
+        )
+    raise SolverError(
+        f"{name} has no gradient={gradient!r}: take one of {', '.join(sorted(method.gradients))}, "
+        f"or a method of the package's own, such as 'dopri5' or 'rk4'."
+    )
 
 
 def _checked(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -9,12 +9,10 @@ from torch import Tensor
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
-from odeseries.solvers.grids import Grid
-from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import FixedPace
-from odeseries.solvers.rows import status_of
-from odeseries.solvers.runge_kutta import RowSteps
-from odeseries.solvers.stepping import Clock, Step, march
+from odeseries.solvers.runge_kutta import FixedRows
+from odeseries.solvers.stepping import Scheme, Step
+from odeseries.solvers.tableaux import Row
 
 __all__ = ["Leapfrog"]
 
@@ -24,7 +22,7 @@ HERMITE = ((1.0, -2.0, 1.0), (0.0, 3.0, -2.0), (0.0, -1.0, 1.0))
 """Cubic of the slope at the start, the change, and the slope at the end of a step."""
 
 
-class Leapfrog(RowSteps):
+class Leapfrog(FixedRows):
     r"""Leapfrog, the Stoermer-Verlet method, as kick, drift and kick: order 2, symplectic.
 
     The state is in two halves, positions q and velocities or momenta p, whose derivatives are f
@@ -59,20 +57,23 @@ class Leapfrog(RowSteps):
     """
 
     order: ClassVar[float] = 2
-    adaptive: ClassVar[bool] = False
+    polynomials: ClassVar[tuple[Row, ...]] = HERMITE
 
-    def _solve(
-        self, field: VectorField, y0: Tensor, clock: Clock, options: SolveOptions
+    def scheme(self) -> Scheme:
+        """Kick, drift and kick."""
+        return _KickDriftKick()
+
+    def integrate(
+        self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
     ) -> Solution:
-        """March over the grid."""
+        """Integrate every row over its own times."""
         _check_halves(y0)
-        pace = FixedPace(Grid.of(clock.elapsed, options))
-        sink = sink_for(HERMITE, y0, clock, exact=options.step is None)
-        slope = field(clock.at(pace.elapsed, y0), y0) if sink.closing else None
-        scheme = _KickDriftKick()
-        y, slope = march(field, scheme, (y0, slope), clock, pace, sink)
-        status = status_of(y) if slope is None else status_of(y, slope)
-        return Solution(sink.result(y), scheme.stats(pace.counts, int(sink.closing)), status)
+        return super().integrate(field, y0, times, options)
+
+    def stats(self, scheme: Scheme, pace: FixedPace, before: int) -> SolverStats:
+        """As many evaluations as were called for."""
+        assert isinstance(scheme, _KickDriftKick)
+        return scheme.stats(pace.counts, before)
 
 
 class _KickDriftKick:

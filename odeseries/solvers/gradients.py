@@ -1,0 +1,123 @@
+"""Ways to the gradients of a solution, of which the steps' own graph is one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Protocol
+
+import torch
+from torch import Tensor
+
+from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
+from odeseries.solvers.stepping import Clock, Pace, Scheme
+from odeseries.solvers.tableaux import Row
+from odeseries.solvers.tapes import Block, Listener, Tape
+
+__all__ = ["GRADIENTS", "Engine", "Job", "added", "input_gradients"]
+
+GRADIENTS = ("autograd", "checkpoint", "adjoint")
+
+
+class Engine(Protocol):
+    """A method of the package's own, as the ways to its gradients see it."""
+
+    adaptive: ClassVar[bool]
+    order: ClassVar[float]
+
+    polynomials: ClassVar[tuple[Row, ...]]
+
+    def scheme(self) -> Scheme:
+        """What takes the steps of one solve."""
+
+    def march_all(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        options: SolveOptions,
+        listener: Listener | None = None,
+    ) -> Solution:
+        """Integrate the batch."""
+
+    def march_between(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        whole: Clock,
+        options: SolveOptions,
+        listener: Listener,
+    ) -> Solution:
+        """Integrate over parts of spans, in steps no longer than those over the whole ones."""
+
+    def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
+        """The pace of a block of steps that were taken."""
+
+
+@dataclass
+class Job:
+    """A field to be integrated by a method, whose gradients are sought.
+
+    Attributes
+    ----------
+    engine : Engine
+        Method.
+    field : callable
+        Vector field.
+    options : SolveOptions
+        Steps and tolerances.
+    stats, status : SolverStats, Tensor or None
+        Filled in by the solve: work and status per row.
+    """
+
+    engine: Engine
+    field: VectorField
+    options: SolveOptions
+    stats: SolverStats | None = None
+    status: Tensor | None = None
+
+    def solve(self, y0: Tensor, times: Tensor, tape: Tape | None = None) -> Tensor:
+        """States; the rest is filled in."""
+        solution = self.engine.march_all(self.field, y0, Clock.of(times), self.options, tape)
+        self.stats, self.status = solution.stats, solution.status
+        return solution.ys
+
+    def solution(self, ys: Tensor) -> Solution:
+        """The states with the work and status of the solve that gave them."""
+        assert self.stats is not None
+        assert self.status is not None
+        return Solution(ys, self.stats, self.status)
+
+    def through_steps(
+        self, y0: Tensor, times: Tensor, parameters: tuple[Tensor, ...], grad: Tensor
+    ) -> tuple[Tensor | None, ...]:
+        """Gradients by the graph of all steps, which can be differentiated again."""
+        solution = self.engine.march_all(self.field, y0, Clock.of(times), self.options)
+        return input_gradients([solution.ys], [grad], (y0, times, *parameters), create_graph=True)
+
+
+def added(totals: Sequence[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
+    """Sums of gradients, where None is nothing."""
+    return [
+        b if a is None else a if b is None else a + b for a, b in zip(totals, more, strict=True)
+    ]
+
+
+def input_gradients(
+    outputs: list[Tensor],
+    grads: list[Tensor],
+    inputs: tuple[Tensor, ...],
+    *,
+    create_graph: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """Gradients with respect to inputs; None for those that play no part or need none."""
+    pairs = [(out, grad) for out, grad in zip(outputs, grads, strict=True) if out.requires_grad]
+    sought = [x for x in inputs if x.requires_grad]
+    if not pairs or not sought:
+        return (None,) * len(inputs)
+    outs, seeds = zip(*pairs, strict=True)
+    found = iter(
+        torch.autograd.grad(outs, sought, seeds, allow_unused=True, create_graph=create_graph)
+    )
+    return tuple(next(found) if x.requires_grad else None for x in inputs)

@@ -1,0 +1,396 @@
+"""Three ways to the gradients of a solution."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from odeseries import GradientWarning, SolverError, solve
+from odeseries.driving import Driven, InputPath
+from odeseries.dynamics import MLP, SDE, Hamiltonian, Linear, SecondOrder
+from odeseries.interfaces import Dynamics
+from odeseries.nets import Perceptron, seeded_weights
+from odeseries.solvers.dependencies import dependencies
+
+OTHERS = ["checkpoint", "adjoint"]
+TIGHT: dict[str, Any] = {"solver": "dopri5", "rtol": 1e-8, "atol": 1e-8}
+STEPS: dict[str, Any] = {"solver": "rk4", "n_steps": 30}
+AGREES = {"checkpoint": 1e-10, "adjoint": 1e-4}
+"""Relative difference from autograd's gradients, tight tolerances given."""
+
+
+class ByAutograd(Dynamics):
+    """A Hamiltonian field whose gradient is taken by autograd, as a person would write it."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.energy = Perceptron((dim, 12, 1), nn.Tanh)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Differentiate the energy."""
+        with torch.enable_grad():
+            at = state if state.requires_grad else state.detach().requires_grad_()
+            (slope,) = torch.autograd.grad(self.energy(at).sum(), at, create_graph=True)
+        by_position, by_momentum = slope.chunk(2, -1)
+        return torch.cat([by_momentum, -by_position], -1)
+
+
+class Seasonal(MLP):
+    """A field that depends on time, and uses one layer twice."""
+
+    autonomous = False
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Add the field of the turned state."""
+        return torch.sin(2 * t) * self.field(state) + 0.3 * self.field(-state)
+
+
+def made(make: Callable[[], Dynamics]) -> Dynamics:
+    """A dynamics with weights from a seed, in float64."""
+    with seeded_weights(0):
+        return make().double()
+
+
+DYNAMICS: dict[str, Callable[[], Dynamics]] = {
+    "mlp": lambda: made(lambda: MLP(2, hidden=12)),
+    "hamiltonian": lambda: made(lambda: Hamiltonian(2, hidden=12)),
+    "by_autograd": lambda: made(lambda: ByAutograd(2)),
+    "seasonal": lambda: made(lambda: Seasonal(2, hidden=12)),
+    "second_order": lambda: made(lambda: SecondOrder(1, hidden=12)),
+}
+
+
+def batch(direction: int = 1, n_times: int = 5) -> tuple[Tensor, Tensor, Tensor]:
+    """Initial states, private times and a weight for every answer."""
+    generator = torch.Generator().manual_seed(1)
+    y0 = torch.randn(3, 2, generator=generator, dtype=torch.float64)
+    gaps = torch.rand(3, n_times, generator=generator, dtype=torch.float64)
+    weights = torch.randn(3, n_times, 2, generator=generator, dtype=torch.float64)
+    return y0.requires_grad_(), (direction * gaps.cumsum(1)).requires_grad_(), weights
+
+
+def gradients(
+    field: Any, more: tuple[Tensor, ...] = (), direction: int = 1, **options: Any
+) -> list[Tensor]:
+    """Gradients by initial states, times and more of a weighted sum of the answers."""
+    y0, times, weights = batch(direction)
+    ys = solve(field, y0, times, **options).ys
+    found = torch.autograd.grad((ys * weights).sum(), [y0, times, *more], allow_unused=True)
+    return [torch.zeros(()) if x is None else x for x in found]
+
+
+def difference(some: list[Tensor], others: list[Tensor]) -> float:
+    """Largest relative difference of any tensor's norm."""
+    pairs = zip(some, others, strict=True)
+    return max(float((a - b).norm() / b.norm().clamp(min=1e-12)) for a, b in pairs)
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+@pytest.mark.parametrize("direction", [1, -1])
+@pytest.mark.parametrize("name", DYNAMICS)
+def test_all_ways_agree(name: str, direction: int, gradient: str) -> None:
+    """By states, private times and parameters: learned twice, driven by time, differentiating."""
+    dynamics = DYNAMICS[name]()
+    more = tuple(dynamics.parameters())
+    right = gradients(dynamics, more, direction, **TIGHT)
+    found = gradients(dynamics, more, direction, gradient=gradient, **TIGHT)
+    assert difference(found, right) < AGREES[gradient]
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        STEPS,
+        {"solver": "rk4", "step": 0.1},
+        {"solver": "midpoint", "n_steps": 100},
+        {"solver": "leapfrog", "n_steps": 100},
+    ],
+    ids=["rk4", "rk4-step", "midpoint", "leapfrog"],
+)
+def test_fixed_steps_agree(options: dict[str, Any], gradient: str) -> None:
+    """Whether their number or their length is given."""
+    dynamics = DYNAMICS["seasonal"]()
+    more = tuple(dynamics.parameters())
+    right = gradients(dynamics, more, **options)
+    found = gradients(dynamics, more, gradient=gradient, **options)
+    # The adjoint's gradients are those of the limit of short steps.
+    assert difference(found, right) < (1e-10 if gradient == "checkpoint" else 1e-3)
+
+
+@pytest.mark.parametrize("options", [TIGHT, STEPS], ids=["dopri5", "rk4"])
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+def test_gradients_are_the_finite_differences(gradient: str, options: dict[str, Any]) -> None:
+    """Also by times, and by a tensor that a plain function is closed over."""
+    y0, times, _ = batch(n_times=2)
+    rate = torch.tensor(0.7, dtype=torch.float64, requires_grad=True)
+
+    def solved(y0: Tensor, times: Tensor, rate: Tensor) -> Tensor:
+        def field(t: Tensor, y: Tensor) -> Tensor:
+            return torch.cos(t) * torch.tanh(rate * y.flip(-1))
+
+        return solve(field, y0, times, gradient=gradient, **options).ys
+
+    inputs = (y0[:2].detach().requires_grad_(), times[:2].detach().requires_grad_(), rate)
+    assert torch.autograd.gradcheck(solved, inputs, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_second_derivatives_are_right(gradient: str) -> None:
+    """A gradient that is itself part of a loss is differentiated through the steps."""
+    dynamics = DYNAMICS["mlp"]()
+
+    def penalty(gradient: str) -> list[Tensor]:
+        y0, times, weights = batch()
+        ys = solve(dynamics, y0, times, gradient=gradient, **TIGHT).ys
+        (slope,) = torch.autograd.grad((ys * weights).sum(), y0, create_graph=True)
+        found = torch.autograd.grad(slope.square().sum(), [y0, *dynamics.parameters()])
+        return list(found)[:-1]  # the last bias plays no part in this slope's own derivative
+
+    assert difference(penalty(gradient), penalty("autograd")) < 1e-10
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_what_a_function_is_closed_over_is_found(gradient: str) -> None:
+    """A parameter, a module, and rates that come out of an encoder."""
+    with seeded_weights(0):
+        encoder, module = nn.Linear(2, 2).double(), nn.Linear(2, 2).double()
+    scale = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+    seen = torch.ones(3, 2, dtype=torch.float64)
+    more = (scale, *encoder.parameters(), *module.parameters())
+
+    def found(gradient: str) -> list[Tensor]:
+        rates = torch.tanh(encoder(seen))
+
+        def field(t: Tensor, y: Tensor) -> Tensor:
+            return scale * torch.sin(module(y)) - rates * y
+
+        return gradients(field, more, gradient=gradient, **TIGHT)
+
+    right = found("autograd")
+    assert min(float(x.norm()) for x in right) > 0
+    assert difference(found(gradient), right) < AGREES[gradient]
+
+
+def test_dependencies_are_those_that_play_a_part() -> None:
+    """Not what is merely at hand, nor the graph before a tensor that is closed over."""
+    leaf = torch.ones(2, requires_grad=True)
+    other = torch.ones(2, requires_grad=True)
+    rates = leaf * 2
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        (other * y).sum()
+        inner = y.detach().requires_grad_()
+        return rates * y + 0 * inner
+
+    found = dependencies(field, torch.zeros(1, 1), torch.ones(1, 2))
+    assert len(found) == 1
+    assert found[0] is rates
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_a_tensor_used_later_only_has_to_be_named(gradient: str) -> None:
+    """A branch on the time hides it from the look at the start."""
+    late = torch.tensor(0.5, dtype=torch.float64, requires_grad=True)
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        return -y if float(t.detach().max()) < 0.3 else -late * y
+
+    options = {"solver": "rk4", "n_steps": 100}
+    right = gradients(field, (late,), **options)
+    found = gradients(field, (late,), gradient=gradient, parameters=[late], **options)
+    assert difference(found[2:], right[2:]) < 1e-2
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_inputs_that_are_learned_are_found(gradient: str) -> None:
+    """A driven dynamics is closed over the inputs of its batch."""
+    dynamics = made(lambda: MLP(2, n_inputs=1, hidden=8))
+    knots = torch.linspace(0, 3, 4, dtype=torch.float64).expand(3, -1)
+    generator = torch.Generator().manual_seed(0)
+    values = torch.randn(3, 4, 1, generator=generator, dtype=torch.float64).requires_grad_()
+    options = {"solver": "tsit5", "rtol": 1e-9, "atol": 1e-9}
+
+    def found(gradient: str) -> list[Tensor]:
+        driven = Driven(dynamics, InputPath(knots, values))
+        by_start, _, *rest = gradients(
+            driven, (values, *dynamics.parameters()), gradient=gradient, **options
+        )
+        # At knots, where the field has kinks, the interpolation is off in its slope.
+        return [by_start, *rest]
+
+    assert difference(found(gradient), found("autograd")) < AGREES[gradient]
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_case_37_the_encoder_alone_is_trained(gradient: str) -> None:
+    """With a frozen field gradients reach what comes before it, and the field stays frozen."""
+    dynamics = DYNAMICS["seasonal"]()
+    dynamics.requires_grad_(False)
+    with seeded_weights(0):
+        encoder = nn.Linear(2, 2).double()
+        decoder = nn.Linear(2, 1).double()
+    _, times, _ = batch()
+
+    def found(gradient: str) -> list[Tensor]:
+        start = encoder(torch.ones(3, 2, dtype=torch.float64))
+        ys = solve(dynamics, start, times.detach(), gradient=gradient, **TIGHT).ys
+        trained = [*encoder.parameters(), *decoder.parameters()]
+        return list(torch.autograd.grad(decoder(ys).square().sum(), trained))
+
+    assert difference(found(gradient), found("autograd")) < AGREES[gradient]
+    assert all(p.grad is None and not p.requires_grad for p in dynamics.parameters())
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_case_37_every_parameter_gets_its_gradient_and_no_other(gradient: str) -> None:
+    """Also one of a field that does not look at the state; an unused one gets none."""
+
+    class Rising(Dynamics):
+        def __init__(self) -> None:
+            super().__init__(2)
+            self.slope = nn.Parameter(torch.ones(2, dtype=torch.float64))
+            self.spare = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+        def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+            """Rise at the same rate everywhere."""
+            return self.slope.expand_as(state)
+
+    dynamics = Rising()
+    y0, times, _ = batch()
+    solve(dynamics, y0, times, gradient=gradient, **TIGHT).ys[:, -1].sum().backward()
+    span = (times[:, -1] - times[:, 0]).detach().sum()
+    torch.testing.assert_close(dynamics.slope.grad, span.expand(2))
+    torch.testing.assert_close(y0.grad, torch.ones_like(y0))
+    assert dynamics.spare.grad is None
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+@pytest.mark.parametrize("solver", ["dopri5", "rk4"])
+def test_a_failing_row_leaves_the_gradients_of_the_others(solver: str, gradient: str) -> None:
+    """What is infinite in it reaches no parameter that all share."""
+    rate = torch.tensor(1.0, dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor([[0.5], [3.0], [-0.5]], dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([0.0, 0.5, 1.0], dtype=torch.float64)
+    options: dict[str, Any] = {"solver": solver, "n_steps": 20, "rtol": 1e-7, "atol": 1e-7}
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        return torch.where(y > 2, torch.nan, rate * y**3)
+
+    solution = solve(field, y0, times, gradient=gradient, on_failure="nan", **options)
+    assert (solution.status != 0).tolist() == [False, True, False]
+    good = solution.ys[[0, 2]].sum()
+    found = torch.autograd.grad(good, [y0, rate])
+    alone = solve(field, y0[[0, 2]], times, **options).ys.sum()
+    right = torch.autograd.grad(alone, [y0, rate])
+    assert difference(list(found), list(right)) < 1e-5
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_rows_that_are_put_aside_keep_their_gradients(gradient: str) -> None:
+    """Rows of very different spans, some of none, with repeated times, some padded."""
+    dynamics = DYNAMICS["seasonal"]()
+    generator = torch.Generator().manual_seed(0)
+    y0 = torch.randn(8, 2, generator=generator, dtype=torch.float64).requires_grad_()
+    span = torch.tensor([0.0, 0.01, 0.1, 0.1, 0.5, 3.0, 6.0, -6.0], dtype=torch.float64)
+    times = span[:, None] * torch.tensor([0.0, 0.2, 0.2, 0.7, 1.0, 1.0], dtype=torch.float64)
+    mask = torch.ones(8, 6, dtype=torch.bool)
+    mask[4, 3:] = False
+
+    def found(gradient: str) -> list[Tensor]:
+        ys = solve(dynamics, y0, times, gradient=gradient, mask=mask, **TIGHT).ys
+        return list(torch.autograd.grad(ys.square().sum(), [y0, *dynamics.parameters()]))
+
+    assert difference(found(gradient), found("autograd")) < AGREES[gradient]
+
+
+def test_adjoint_gradients_scale_with_the_loss() -> None:
+    """However small a loss is: the tolerances are relative to the adjoint's size."""
+    dynamics = DYNAMICS["mlp"]()
+    options = {"solver": "dopri5", "gradient": "adjoint"}
+    y0, times, _ = batch()
+
+    def found(scale: float) -> list[Tensor]:
+        ys = solve(dynamics, y0, times, **options).ys
+        return list(torch.autograd.grad(scale * ys.sum(), [y0, *dynamics.parameters()]))
+
+    torch.testing.assert_close([x * 2.0**-30 for x in found(1)], found(2.0**-30))
+
+
+def test_the_adjoint_warns_where_the_way_back_is_another() -> None:
+    """Decay is lost going back: in fixed steps, and at loose tolerances."""
+    y0 = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    for options in ({"solver": "rk4", "n_steps": 12}, {"solver": "dopri5"}):
+        ys = solve(lambda t, y: -20 * y, y0, times, gradient="adjoint", **options).ys
+        with pytest.warns(GradientWarning, match=r"missed the state there by"):
+            ys.sum().backward()
+
+
+def test_a_way_back_that_fails_says_so() -> None:
+    """A state that has come to rest goes to infinity before it is back at the start."""
+    y0 = torch.ones(1, 1, dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    ys = solve(lambda t, y: -(y**3) * 1e4, y0, times, solver="dopri5", gradient="adjoint").ys
+    with pytest.raises(SolverError, match=r"could not be integrated backward.*checkpoint"):
+        ys.sum().backward()
+
+
+def test_nothing_is_kept_where_nothing_is_learned() -> None:
+    """Without anything to be differentiated by, and where gradients are off."""
+    y0, times, _ = batch()
+    for gradient in OTHERS:
+        ys = solve(lambda t, y: -y, y0.detach(), times.detach(), gradient=gradient).ys
+        assert not ys.requires_grad
+        with torch.no_grad():
+            assert not solve(lambda t, y: -y, y0, times, gradient=gradient).ys.requires_grad
+
+
+def test_a_closed_form_is_differentiated_by_itself() -> None:
+    """The way makes no difference."""
+    dynamics = made(lambda: Linear(2))
+    right = gradients(dynamics, tuple(dynamics.parameters()))
+    for gradient in OTHERS:
+        found = gradients(dynamics, tuple(dynamics.parameters()), gradient=gradient)
+        assert difference(found, right) == 0
+
+
+def test_what_a_method_does_not_have_is_refused() -> None:
+    """Unknown ways, and the adjoint of the package's own stochastic methods."""
+    y0, times, _ = batch()
+    with pytest.raises(SolverError, match=r"gradient='magic' is unknown: use one of autograd"):
+        solve(lambda t, y: -y, y0, times, gradient="magic")  # type: ignore[arg-type]  # the point
+    with pytest.raises(SolverError, match=r"EulerMaruyama has no gradient='adjoint'.*torchsde"):
+        solve(SDE(2), y0.float(), times, solver="euler_maruyama", seed=0, gradient="adjoint")
+
+
+def kept(gradient: str, n_steps: int) -> int:
+    """Bytes that a solve keeps for the way back, by the hooks of saved tensors."""
+    dynamics = DYNAMICS["mlp"]()
+    y0, times, _ = batch(n_times=2)
+    storages: dict[int, int] = {}
+
+    def pack(x: Tensor) -> Tensor:
+        storages[x.untyped_storage().data_ptr()] = x.untyped_storage().nbytes()
+        return x
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x):
+        ys = solve(dynamics, y0, times, gradient=gradient, solver="rk4", n_steps=n_steps).ys
+    del ys
+    return sum(storages.values())
+
+
+def test_memory_of_the_ways() -> None:
+    """The adjoint's does not grow with the steps, checkpoints' as their square root."""
+    few, many = 10, 320
+    assert kept("adjoint", many) == kept("adjoint", few)
+    assert kept("checkpoint", many) < kept("autograd", many) / 4
+    sizes = [kept("checkpoint", n) for n in (20, 80, 320)]
+    assert all(later < 2.5 * before for before, later in pairwise(sizes))
+    assert math.isclose(kept("autograd", many) / kept("autograd", 2 * many), 0.5, rel_tol=0.1)
