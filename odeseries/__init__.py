@@ -18,6 +18,7 @@ from odeseries.forecasters import (
     BaseForecaster,
     BaselineForecaster,
     LatentODEForecaster,
+    LatentSDEForecaster,
     ODERNNForecaster,
 )
 from odeseries.frames import future_times
@@ -51,6 +52,7 @@ __all__ = [
     "Dynamics",
     "GradientWarning",
     "LatentODEForecaster",
+    "LatentSDEForecaster",
     "Model",
     "Noise",
     "ODENetClassifier",

@@ -56,10 +56,12 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     """Forecasters of the package."""
     from odeseries.forecasters.baseline import BaselineForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
+    from odeseries.forecasters.latent_sde import LatentSDEForecaster
     from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
     return {
         "baseline": BaselineForecaster,
         "latent_ode": LatentODEForecaster,
+        "latent_sde": LatentSDEForecaster,
         "ode_rnn": ODERNNForecaster,
     }

@@ -60,7 +60,7 @@ class Copula:
         )
         n_targets = panel.n_targets
         if len(windows) == 0:
-            return cls(1.0, 0.5, np.eye(n_targets))
+            return cls.unknown(n_targets)
         batch = loader.batch(windows).to(recipe.device)
         levels = torch.tensor(LEVELS, dtype=torch.float64, device=recipe.device)
         quantiles, _ = fitted.quantiles(batch, levels)
@@ -70,6 +70,11 @@ class Copula:
         scores = np.where(seen.cpu().numpy(), scores, np.nan)[..., :n_targets]
         length, share = _in_time(windows.times, scores)
         return cls(length, share, _across(scores))
+
+    @classmethod
+    def unknown(cls, n_targets: int) -> Copula:
+        """Some dependence in time and none across channels, where no errors are known."""
+        return cls(1.0, 0.5, np.eye(n_targets))
 
     def ranks(self, times: Float64, n_samples: int, rng: np.random.Generator) -> Float64:
         """Joint ranks in (0, 1) at times in any order, (n_samples, n_times, n_channels)."""

@@ -130,6 +130,11 @@ class Fitted:
         rest = [net.quantiles(batch, levels)[0] for net in self.others]
         return torch.stack([first, *rest]).mean(0), ages
 
+    def paths(self, batch: Batch, keys: Tensor, n_paths: int) -> Tensor:
+        """Mean of the members' paths, which share their randomness; see `Model.paths`."""
+        drawn = [net.paths(batch, keys, n_paths) for net in (self.net, *self.others)]
+        return torch.stack(drawn).mean(0)
+
     def loader(self, panel: Panel, recipe: Recipe, inputs: Float64 | None = None) -> Loader:
         """Cuts batches from a panel in clock units, asked with inputs in the data's units."""
         known = None if inputs is None else self.scaling.standard_inputs(inputs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,15 @@ class Model(nn.Module, ABC):
 
     What it learns, in ``start`` and in training, must be in its parameters and buffers: averaging,
     checkpoints and saved files hold nothing else.
+
+    Attributes
+    ----------
+    has_paths : bool
+        Whether it draws joint paths by ``paths``. Those of other networks are made from their
+        quantiles and a copula.
     """
+
+    has_paths: ClassVar[bool] = False
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
@@ -31,3 +40,17 @@ class Model(nn.Module, ABC):
     @abstractmethod
     def start(self, batches: Sequence[Batch]) -> None:
         """Take statistics from windows before the first step."""
+
+    def paths(self, batch: Batch, keys: Tensor, n_paths: int) -> Tensor:
+        """Joint paths of every window, (batch, n_queries, channels, n_paths), standardised.
+
+        Parameters
+        ----------
+        batch : Batch
+        keys : Tensor of int64, shape (batch,)
+            Randomness of every window, on which its paths depend and on no other window. Windows
+            of one key have one anchor and are parts of one path.
+        n_paths : int
+            Number of paths.
+        """
+        raise NotImplementedError(f"{type(self).__name__} draws no paths: see has_paths")

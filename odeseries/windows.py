@@ -7,7 +7,7 @@ backcasts and interpolations. All times are in units of the horizon, all values 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self, TypeVar
 
@@ -247,7 +247,11 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The batch on a device."""
-        return _moved(self, device)
+        return _mapped(self, lambda tensor: tensor.to(device))
+
+    def take(self, rows: Tensor) -> Batch:
+        """Some of the windows, by their positions."""
+        return _mapped(self, lambda tensor: tensor[rows])
 
     def sides(self) -> list[Side]:
         """The sides that hold rows."""
@@ -462,13 +466,13 @@ def _tensor(array: npt.NDArray[np.float64] | Bool) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))
 
 
-def _moved(item: _T, device: torch.device) -> _T:
-    """The same with all tensors on a device."""
-    moved: dict[str, Any] = {}
+def _mapped(item: _T, change: Callable[[Tensor], Tensor]) -> _T:
+    """The same with all tensors changed."""
+    changed: dict[str, Any] = {}
     for f in fields(item):
         value = getattr(item, f.name)
         if isinstance(value, Tensor):
-            moved[f.name] = value.to(device)
+            changed[f.name] = change(value)
         elif isinstance(value, Side):
-            moved[f.name] = _moved(value, device)
-    return replace(item, **moved)
+            changed[f.name] = _mapped(value, change)
+    return replace(item, **changed)

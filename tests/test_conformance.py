@@ -92,6 +92,21 @@ def test_latent_ode(check: TestCheck) -> None:
     check()
 
 
+@conforms(
+    *named("forecaster", "latent_sde"),
+    params={
+        "latent_dim": 2,
+        "hidden": 8,
+        "n_paths": 16,
+        "dynamics_params": {"hidden": 8},
+        "solver_params": {"step": 0.5},
+    },
+)
+def test_latent_sde(check: TestCheck) -> None:
+    """The latent SDE."""
+    check()
+
+
 @conforms(*named("forecaster", "ode_rnn"), params={"hidden": 8, "solver_params": {"step": 0.5}})
 def test_ode_rnn(check: TestCheck) -> None:
     """The ODE-RNN."""
@@ -113,5 +128,5 @@ def test_baseline(check: TestCheck) -> None:
 def test_every_forecaster_is_tested() -> None:
     """Forecasters need small sizes to be quick, so each has a test of its own here."""
     assert set(offered("forecaster")) == set(
-        named("forecaster", "baseline", "latent_ode", "ode_rnn")
+        named("forecaster", "baseline", "latent_ode", "latent_sde", "ode_rnn")
     )

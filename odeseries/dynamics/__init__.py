@@ -6,6 +6,15 @@ from odeseries.dynamics.first_order import MLP
 from odeseries.dynamics.hamiltonian import Hamiltonian
 from odeseries.dynamics.linear import Linear
 from odeseries.dynamics.second_order import SecondOrder
-from odeseries.dynamics.stochastic import SDE
+from odeseries.dynamics.stochastic import SDE, Disturbed
 
-__all__ = ["MLP", "SDE", "Augmented", "Convolutional", "Hamiltonian", "Linear", "SecondOrder"]
+__all__ = [
+    "MLP",
+    "SDE",
+    "Augmented",
+    "Convolutional",
+    "Disturbed",
+    "Hamiltonian",
+    "Linear",
+    "SecondOrder",
+]

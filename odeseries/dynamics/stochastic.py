@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -12,17 +12,17 @@ from torch.nn import functional
 from odeseries.interfaces import Dynamics
 from odeseries.nets import Perceptron
 
-__all__ = ["SDE"]
+__all__ = ["SDE", "Disturbed"]
 
 QUIET = -2.0
 """Where raw diffusions start: softplus makes .13 of it, small beside states of order 1."""
 
 
 class SDE(Dynamics):
-    r"""Neural stochastic differential equation :math:`dX = f(X) dt + g(X) dW`.
+    r"""Neural stochastic differential equation :math:`dX = f(X, u) dt + g(X) dW`.
 
-    The drift is a perceptron. The diffusion is never below ``floor``, so that a quotient by it,
-    as in the divergence between two laws of paths, stays finite:
+    The drift is a perceptron, which known inputs drive. The diffusion is never below ``floor``,
+    so that a quotient by it, as in the divergence between two laws of paths, stays finite:
 
     * diagonal noise: :math:`g_i = \mathrm{floor} + \mathrm{softplus}(n_i(x_i))` with a small
       network for every coordinate, which sees that coordinate alone, as Milstein's method needs;
@@ -34,6 +34,8 @@ class SDE(Dynamics):
     ----------
     dim : int
         Dimension of the state.
+    n_inputs : int, default=0
+        Number of known inputs :math:`u`.
     hidden : int, default=64
         Width of the hidden layers.
     depth : int, default=2
@@ -66,19 +68,21 @@ class SDE(Dynamics):
     torch.Size([5, 3, 2])
     """
 
+    takes_inputs: ClassVar[bool] = True
     noise_type = "diagonal"
 
     def __init__(
         self,
         dim: int,
         *,
+        n_inputs: int = 0,
         hidden: int = 64,
         depth: int = 2,
         noise_type: Literal["diagonal", "additive", "general"] = "diagonal",
         sde_type: Literal["ito", "stratonovich"] = "ito",
         floor: float = 0.01,
     ) -> None:
-        super().__init__(dim)
+        super().__init__(dim, n_inputs=n_inputs)
         if noise_type not in DIFFUSIONS or sde_type not in ("ito", "stratonovich"):
             raise ValueError(
                 f"noise_type={noise_type!r} and sde_type={sde_type!r}: use one of "
@@ -87,17 +91,78 @@ class SDE(Dynamics):
         if not floor > 0:
             raise ValueError(f"floor={floor} must be positive: it is the least diffusion.")
         self.noise_type, self.sde_type = noise_type, sde_type
-        self.drift = Perceptron((dim, *[hidden] * depth, dim), nn.Tanh)
+        self.drift = Perceptron((dim + n_inputs, *[hidden] * depth, dim), nn.Tanh)
         self.noise = DIFFUSIONS[noise_type](dim, hidden, floor)
 
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Drift, the same at every time."""
-        del t, inputs
-        out: Tensor = self.drift(state)
+        del t
+        out: Tensor = self.drift(self.with_inputs(state, inputs))
         return out
 
     def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Diffusion: of the shape of the state if diagonal, else with one more axis of ``dim``."""
+        del t, inputs
+        out: Tensor = self.noise(state)
+        return out
+
+
+class Disturbed(Dynamics):
+    r"""An ordinary dynamics with a learned diffusion: :math:`dX = f(t, X, u) dt + g(X) dW`.
+
+    Every coordinate of the state is disturbed on its own, as by the diagonal noise of `SDE`.
+
+    Parameters
+    ----------
+    dynamics : Dynamics
+        The drift.
+    hidden : int, default=64
+        Width of the hidden layer of the diffusion.
+    floor : float, default=0.01
+        Least diffusion.
+
+    Raises
+    ------
+    ValueError
+        If the dynamics is stochastic already.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries.dynamics import MLP, Disturbed
+    >>> disturbed = Disturbed(MLP(2))
+    >>> disturbed.diffusion(torch.zeros(5, 1), torch.zeros(5, 2)).shape
+    torch.Size([5, 2])
+    """
+
+    def __init__(self, dynamics: Dynamics, *, hidden: int = 64, floor: float = 0.01) -> None:
+        super().__init__(dynamics.dim, n_inputs=dynamics.n_inputs)
+        if dynamics.noise_type is not None:
+            raise ValueError(f"{type(dynamics).__name__} is stochastic already: use it as it is.")
+        self.dynamics, self.noise_type = dynamics, "diagonal"
+        self.autonomous = dynamics.autonomous
+        self.noise = _Diagonal(dynamics.state_dim, hidden, floor)
+
+    @property
+    def state_dim(self) -> int:
+        """Dimension of the ordinary dynamics' state."""
+        return self.dynamics.state_dim
+
+    def lift(self, z: Tensor) -> Tensor:
+        """Lift as the ordinary dynamics does."""
+        return self.dynamics.lift(z)
+
+    def read(self, state: Tensor) -> Tensor:
+        """Read as the ordinary dynamics does."""
+        return self.dynamics.read(state)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Drift."""
+        out: Tensor = self.dynamics(t, state, inputs)
+        return out
+
+    def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Diffusion of every coordinate."""
         del t, inputs
         out: Tensor = self.noise(state)
         return out

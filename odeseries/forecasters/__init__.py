@@ -4,6 +4,7 @@ from odeseries.forecasters.auto import AutoForecaster
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
+from odeseries.forecasters.latent_sde import LatentSDEForecaster
 from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
 __all__ = [
@@ -11,5 +12,6 @@ __all__ = [
     "BaseForecaster",
     "BaselineForecaster",
     "LatentODEForecaster",
+    "LatentSDEForecaster",
     "ODERNNForecaster",
 ]

@@ -8,7 +8,7 @@ import os
 import warnings
 import zlib
 from abc import abstractmethod
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import field, replace
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -20,6 +20,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from odeseries.checkpoints import Store, determining
 from odeseries.control import Budget, Callback, Control, as_callbacks
@@ -49,14 +50,18 @@ from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.sampling import query_windows
 from odeseries.scenarios import scenarios
+from odeseries.solvers import row_seeds
 from odeseries.training import one_thread
-from odeseries.windows import ROUND
+from odeseries.windows import ROUND, Batch, Windows
 
 __all__ = ["BaseForecaster"]
 
 DEFAULT_HORIZON = 0.1
 PREDICT_WINDOWS = 256
 PREDICT_QUERIES = 64
+
+Answer = Callable[[Batch, Windows], tuple[Tensor, Tensor]]
+"""Values (batch, n_queries, channels, n + 1) of windows, the last the median, and ages."""
 
 
 class BaseForecaster(Declared, Forecaster, BaseEstimator):
@@ -169,6 +174,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         "checkpoint_dir": [str, os.PathLike, None],
     }
 
+    # Noise on what is read in training, in shares of its spread within a window.
+    _input_noise: ClassVar[float] = 0.1
+
     horizon: Any = field(default=None, kw_only=False)
     n_rows: int = 48
     n_lags: int = 8
@@ -258,7 +266,10 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         self, schema: Schema, panel: Panel, recipe: Recipe, fitted: Fitted, seed: int
     ) -> None:
         """Learn how errors hang together, and be ready to answer."""
-        copula = Copula.fitted(fitted, panel, recipe)
+        if fitted.net.has_paths:
+            copula = Copula.unknown(panel.n_targets)
+        else:
+            copula = Copula.fitted(fitted, panel, recipe)
         parameters = copy.deepcopy(determining(self))
         self._adopt(Learnt(schema, panel, recipe, fitted, copula, seed, parameters))
 
@@ -398,8 +409,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         """Joint paths: every path is one possible course through all times asked for.
 
         The marginals are those of `predict_quantiles`; the dependence in time and across
-        targets is a Gaussian copula fitted on the errors of held-out forecasts. A series' paths
-        depend on the seed and the series' id, not on the other series.
+        targets is a Gaussian copula fitted on the errors of held-out forecasts, unless the
+        model draws paths of its own. A series' paths depend on the seed and the series' id, not
+        on the other series.
 
         Parameters
         ----------
@@ -419,6 +431,11 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             raise ValueError(f"n_samples={n_samples} must be at least 1.")
         queries, panel = self._asked(X, history)
         seed = self.seed_ if random_state is None else random_state
+        draw = self._paths if self._fitted.net.has_paths else self._ranked_paths
+        return sample_output(draw(queries, panel, n_samples, seed), queries, self.schema_)
+
+    def _ranked_paths(self, queries: Queries, panel: Panel, n_samples: int, seed: int) -> Float64:
+        """Paths (n_samples, n_rows, n_targets) of the quantiles, joined by the copula."""
         values = self._quantiles(queries, panel, LEVELS)
         paths = np.empty((n_samples, *values.shape[:2]))
         for i in np.unique(queries.series):
@@ -427,7 +444,21 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             times = queries.times[rows] / self.horizon_
             ranks = self.copula_.ranks(times, n_samples, rng)
             paths[:, rows] = _at_ranks(values[rows], ranks)
-        return sample_output(paths, queries, self.schema_)
+        return paths
+
+    def _paths(self, queries: Queries, panel: Panel, n_samples: int, seed: int) -> Float64:
+        """Paths (n_samples, n_rows, n_targets) of the network's own."""
+
+        def drawn(batch: Batch, windows: Windows) -> tuple[Tensor, Tensor]:
+            start = panel.offsets[windows.series]
+            places = zip(windows.series.tolist(), (windows.left - start).tolist(), strict=True)
+            keys = row_seeds(seed, [(panel.ids[i], at) for i, at in places])
+            found = self._fitted.paths(batch, keys.to(batch.asked.device), n_samples)
+            median, ages = self._fitted.quantiles(batch, self._levels([0.5]))
+            return torch.cat([found, median], -1), ages
+
+        out = self._in_units(self._answers(queries, panel, n_samples, drawn), queries, panel)
+        return np.moveaxis(out, -1, 0)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Skill of the forecasts against the training distribution: 1 perfect, 0 no better.
@@ -536,7 +567,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             weight_decay=self.weight_decay,
             patience=self.patience,
             validation_fraction=self.validation_fraction,
-            input_noise=0.1,
+            input_noise=self._input_noise,
             device=find_device(self.device),
             verbose=self.verbose,
             transformer=self.target_transformer,
@@ -560,49 +591,68 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
 
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""
-        scaling = self._fitted.scaling
-        transform = scaling.transform
+        transform = self._fitted.scaling.transform
         if transform is None or not transform.decreasing.any():
             out = self._standard_quantiles(queries, panel, levels)
         else:
             rising = ~transform.decreasing[:, None]
             both = self._standard_quantiles(queries, panel, np.concatenate([levels, 1 - levels]))
             out = np.where(rising, both[..., : len(levels)], both[..., len(levels) :])
+        return self._in_units(out, queries, panel)
+
+    def _in_units(self, out: Float64, queries: Queries, panel: Panel) -> Float64:
+        """Values (n_rows, n_targets, n) in the data's own units."""
+        scaling, kept = self._fitted.scaling, slice(panel.n_targets)
         _warn_of_failures(out, queries, panel)
-        kept = slice(panel.n_targets)
         out = out * scaling.std[kept, None] + scaling.mean[kept, None]
-        return out if transform is None else transform.invert(out)
+        return out if scaling.transform is None else scaling.transform.invert(out)
 
     def _standard_quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in standardised units."""
+        asked = np.append(levels, 0.5)
+
+        def quantiles(batch: Batch, windows: Windows) -> tuple[Tensor, Tensor]:
+            del windows
+            return self._fitted.quantiles(batch, self._levels(asked))
+
+        return self._answers(queries, panel, len(levels), quantiles)
+
+    def _levels(self, levels: Sequence[float] | Float64) -> Tensor:
+        """Levels as a network takes them."""
+        return torch.tensor(levels, dtype=torch.float64, device=self._recipe_.device)
+
+    def _answers(self, queries: Queries, panel: Panel, n: int, answer: Answer) -> Float64:
+        """Answers (n_rows, n_targets, n) in standardised units."""
         series, times, inputs = queries.series, queries.times, queries.inputs
-        out = np.empty((len(times), panel.n_targets, len(levels)))
+        out = np.empty((len(times), panel.n_targets, n))
         for rows, known in scenarios(panel, series, times, inputs):
-            out[rows] = self._scenario(known, series[rows], times[rows], inputs[rows], levels)
+            out[rows] = self._scenario(known, series[rows], times[rows], inputs[rows], answer, n)
         return out
 
     @torch.no_grad()
     def _scenario(
-        self, panel: Panel, series: Int64, stamps: Float64, inputs: Float64, levels: Float64
+        self,
+        panel: Panel,
+        series: Int64,
+        stamps: Float64,
+        inputs: Float64,
+        answer: Answer,
+        n: int,
     ) -> Float64:
-        """Quantiles of rows whose inputs belong together, in standardised units."""
+        """Answers for rows whose inputs belong together, in standardised units."""
         fitted, recipe = self._fitted, self._recipe_
         loader = fitted.loader(panel, recipe, inputs)
         times = np.round(stamps / recipe.horizon, ROUND)
         windows, order = query_windows(loader.panel, series, times, PREDICT_QUERIES)
-        asked = torch.tensor(np.append(levels, 0.5), dtype=torch.float64, device=recipe.device)
-        out = np.empty((len(times), panel.n_targets, len(levels)))
+        out = np.empty((len(times), panel.n_targets, n))
         done = 0
         for start in range(0, len(windows), PREDICT_WINDOWS):
-            chosen = np.arange(start, min(start + PREDICT_WINDOWS, len(windows)))
-            batch = loader.batch(windows.take(chosen)).to(recipe.device)
+            chosen = windows.take(np.arange(start, min(start + PREDICT_WINDOWS, len(windows))))
+            batch = loader.batch(chosen).to(recipe.device)
             with one_thread():
-                quantiles, ages = fitted.quantiles(batch, asked)
-            flat, age = quantiles[batch.asked], ages[batch.asked]
-            values = flat.double().cpu().numpy()
-            wide = fitted.widths.apply(
-                values[..., :-1], values[..., -1], age.double().cpu().numpy(), batch
-            )
+                found = answer(batch, chosen)
+            values, age = (x[batch.asked].double().cpu().numpy() for x in found)
+            wide = fitted.widths.apply(values[..., :-1], values[..., -1], age, batch)
             out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
         return out

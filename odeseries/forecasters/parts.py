@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from odeseries import plugins
+from odeseries.errors import PluginError
 from odeseries.fitting import Spec
 from odeseries.forecasters.network import Sizes
 from odeseries.interfaces import Dynamics
@@ -46,18 +47,33 @@ def make_dynamics(
     dim: int,
     periods: tuple[float, ...],
     n_inputs: int = 0,
+    *,
+    stochastic: bool = False,
 ) -> Dynamics:
-    """The dynamics of that name or class, driven if it can be, started at the periods."""
+    """The dynamics of that name or class, driven if it can be, started at the periods.
+
+    Raises
+    ------
+    PluginError
+        If it is stochastic where only ordinary ones are integrated.
+    """
     cls = plugins.get("dynamics", dynamics)
     driven = {"n_inputs": n_inputs} if cls.takes_inputs and n_inputs else {}
     flow: Dynamics = cls(dim, **driven, **(params or {}))
+    if flow.noise_type is not None and not stochastic:
+        raise PluginError(
+            f"{cls.__name__} is a stochastic dynamics, and this forecaster follows ordinary ones: "
+            "use LatentSDEForecaster, which samples its paths, or another dynamics."
+        )
     if periods:
         flow.start_at(2 * math.pi / torch.tensor(periods))
     return flow
 
 
-def bounded(solver_params: dict[str, Any] | None, spec: Spec) -> dict[str, Any]:
+def bounded(
+    solver_params: dict[str, Any] | None, spec: Spec, longest: float = DEFAULT_STEP
+) -> dict[str, Any]:
     """Options of the solver; a bounded step in horizons that follows the inputs, by default."""
     if solver_params is not None:
         return solver_params
-    return {"step": min(DEFAULT_STEP, max(spec.input_gap, SHORTEST_STEP))}
+    return {"step": min(longest, max(spec.input_gap, SHORTEST_STEP))}
