@@ -34,7 +34,7 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
 @hookimpl
 def odeseries_solvers() -> dict[str, type[Solver]]:
     """Solvers of the package, and those of torchdiffeq and torchsde under their qualifiers."""
-    from odeseries.solvers import torchdiffeq, torchsde
+    from odeseries.solvers import scipy, torchdiffeq, torchsde
     from odeseries.solvers.runge_kutta import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5
     from odeseries.solvers.stochastic import EulerMaruyama, Milstein, StochasticHeun
     from odeseries.solvers.symplectic import Leapfrog
@@ -42,11 +42,13 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
     own: dict[str, type[Solver]] = {"euler": Euler, "midpoint": Midpoint, "rk4": RK4}
     own |= {"heun": Heun, "dopri5": Dopri5, "tsit5": Tsit5, "leapfrog": Leapfrog}
     own |= {
+        "adams": torchdiffeq.ImplicitAdams,
         "euler_maruyama": EulerMaruyama,
         "milstein": Milstein,
         "stochastic_heun": StochasticHeun,
     }
-    theirs = {f"torchdiffeq:{name}": method for name, method in torchdiffeq.METHODS.items()}
+    offered = torchdiffeq.METHODS | scipy.METHODS
+    theirs = {f"torchdiffeq:{name}": method for name, method in offered.items()}
     theirs |= {f"torchsde:{name}": method for name, method in torchsde.METHODS.items()}
     return own | theirs
 

@@ -117,7 +117,7 @@ def test_adaptive_methods_follow_the_tolerance(solver: str, direction: int) -> N
 
 
 def test_every_differentiable_method_of_torchdiffeq_is_offered() -> None:
-    """A new release of torchdiffeq must not go unnoticed."""
+    """A new release of torchdiffeq must not go unnoticed; SciPy's methods are offered by name."""
     theirs = set(import_module("torchdiffeq._impl.odeint").SOLVERS)
     assert set(METHODS) == theirs - {"scipy_solver"}
 

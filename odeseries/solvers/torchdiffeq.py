@@ -227,10 +227,12 @@ class ExplicitAdams(_Adams):
 
 
 class ImplicitAdams(_Adams):
-    """Adams, Bashforth and Moulton's predictor and corrector, in fixed steps.
+    """Adams, Bashforth and Moulton's predictor and corrector of order 4, in fixed steps.
 
-    It is not the variable-step Adams method that early papers on neural differential equations
-    call ``adams``: torchdiffeq has that one no more.
+    ``"adams"`` is this method, too. It is not the one of variable order and steps that early
+    papers on neural differential equations call ``adams``: torchdiffeq 0.2.5 has no adaptive
+    Adams method any more, so that ``step`` or ``n_steps`` decide on the accuracy and the
+    tolerances do not. ``"torchdiffeq:scipy_lsoda"`` chooses Adams' orders and steps by itself.
     """
 
     method, order, adaptive = "implicit_adams", 4, False
@@ -251,4 +253,4 @@ METHODS: dict[str, type[Solver]] = {
     "implicit_adams": ImplicitAdams,
     "fixed_adams": ImplicitAdams,
 }
-"""Classes by torchdiffeq's names; without ``scipy_solver``, which passes no gradients."""
+"""Classes by torchdiffeq's names; ``scipy_solver`` has a module of its own."""
