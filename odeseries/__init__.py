@@ -19,6 +19,7 @@ from odeseries.forecasters import (
     BaselineForecaster,
     LatentODEForecaster,
     LatentSDEForecaster,
+    NeuralODEForecaster,
     ODERNNForecaster,
 )
 from odeseries.frames import future_times
@@ -54,6 +55,7 @@ __all__ = [
     "LatentODEForecaster",
     "LatentSDEForecaster",
     "Model",
+    "NeuralODEForecaster",
     "Noise",
     "ODENetClassifier",
     "ODERNNForecaster",

@@ -59,11 +59,13 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     from odeseries.forecasters.baseline import BaselineForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
     from odeseries.forecasters.latent_sde import LatentSDEForecaster
+    from odeseries.forecasters.neural_ode import NeuralODEForecaster
     from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
     return {
         "baseline": BaselineForecaster,
         "latent_ode": LatentODEForecaster,
         "latent_sde": LatentSDEForecaster,
+        "neural_ode": NeuralODEForecaster,
         "ode_rnn": ODERNNForecaster,
     }

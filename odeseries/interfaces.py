@@ -60,6 +60,8 @@ class Dynamics(nn.Module, ABC):
     bound_to_rows : bool
         Whether the field knows more of a row than its time and state, such as the row's own
         inputs, so that it must be asked for all rows of the batch at once.
+    on_images : bool
+        Whether states are images, of the shape (batch, height, width, channels).
     noise_type : {"diagonal", "scalar", "additive", "general"} or None
         Kind of the diffusion of a stochastic dynamics; None for an ordinary one.
     sde_type : {"ito", "stratonovich"}
@@ -69,6 +71,7 @@ class Dynamics(nn.Module, ABC):
     order: ClassVar[int] = 1
     takes_inputs: ClassVar[bool] = False
     bound_to_rows: ClassVar[bool] = False
+    on_images: ClassVar[bool] = False
     # These may be a matter of an instance's hyperparameters.
     autonomous: bool = True
     closed_form: bool = False

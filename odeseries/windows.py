@@ -348,7 +348,7 @@ class Loader:
         seasonal = self._seasonal(windows, nearest, present, backward=backward)
         absolute = times + panel.origins[windows.series, None]
         phases = np.where(valid[..., None], harmonics(absolute, self.periods, 1), 0.0)
-        reach = np.concatenate([times, windows.times], 1)
+        reach = np.concatenate([times, windows.times, self._next(windows)], 1)
         knots, knot_inputs, knot_mask = self._knots_within(windows, reach.min(1), reach.max(1))
         return Side(
             present=torch.from_numpy(present),
@@ -370,6 +370,12 @@ class Loader:
             knot_mask=torch.from_numpy(knot_mask),
             knot_inputs=_tensor(knot_inputs),
         )
+
+    def _next(self, windows: Windows) -> Float64:
+        """Time of the first row seen after the queries, else of the first query; (batch, 1)."""
+        seen = windows.right_end > windows.right
+        row = np.where(seen, windows.right, 0)
+        return np.asarray(np.where(seen, self.panel.times[row], windows.times[:, 0])[:, None])
 
     def _knots_within(
         self, windows: Windows, low: Float64, high: Float64

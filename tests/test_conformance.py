@@ -144,8 +144,17 @@ def test_baseline(check: TestCheck) -> None:
     check()
 
 
+@conforms(
+    *named("forecaster", "neural_ode"),
+    params={"dynamics_params": {"hidden": 8, "depth": 1}, "hidden": 8},
+)
+def test_neural_ode(check: TestCheck) -> None:
+    """The neural ODE."""
+    check()
+
+
 def test_every_forecaster_is_tested() -> None:
     """Forecasters need small sizes to be quick, so each has a test of its own here."""
     assert set(offered("forecaster")) == set(
-        named("forecaster", "baseline", "latent_ode", "latent_sde", "ode_rnn")
+        named("forecaster", "baseline", "latent_ode", "latent_sde", "neural_ode", "ode_rnn")
     )

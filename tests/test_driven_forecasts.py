@@ -31,6 +31,7 @@ SMALL: dict[str, Any] = {
 }
 FORECASTERS = {
     "latent_ode": (ode.LatentODEForecaster, {"latent_dim": 4}),
+    "neural_ode": (ode.NeuralODEForecaster, {"solver": "midpoint"}),
     "ode_rnn": (ode.ODERNNForecaster, {"n_rows": 4}),
 }
 
@@ -73,6 +74,20 @@ def test_the_way_matters_and_what_comes_after_does_not(followed: Any) -> None:
     plain = followed.predict(asked)
     assert followed.predict(before).iloc[5] > plain.iloc[5] + 0.1
     np.testing.assert_allclose(followed.predict(after).iloc[:6], plain.iloc[:6], rtol=1e-5)
+
+
+@pytest.mark.parametrize("followed", ["neural_ode"], indirect=True)
+def test_a_system_whose_state_is_seen_is_foretold_under_a_new_course(followed: Any) -> None:
+    """Three horizons ahead under a constant dose, the level is right within a tenth."""
+    X, y = tank(240, 0)
+    times = X.index[200:220]
+    last = X["dose"].iloc[199]
+    # The last dose that was seen acts until the first time asked for.
+    start = last + (y.iloc[199] - last) * np.exp(-(times[0] - X.index[199]))
+    for dose in (0.0, 2.0):
+        truth = dose + (start - dose) * np.exp(-(times - times[0]))
+        found = followed.predict(pd.DataFrame({"dose": dose}, index=times))
+        assert float(np.abs(found - truth).max()) < 0.2
 
 
 @pytest.mark.parametrize("interpolation", ["linear", "previous"])

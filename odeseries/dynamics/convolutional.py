@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -35,6 +37,8 @@ class Convolutional(Dynamics):
     >>> Convolutional(3)(torch.zeros(5, 1, 1, 1), torch.zeros(5, 8, 8, 3)).shape
     torch.Size([5, 8, 8, 3])
     """
+
+    on_images: ClassVar[bool] = True
 
     def __init__(self, dim: int, *, hidden: int | None = None) -> None:
         super().__init__(dim)

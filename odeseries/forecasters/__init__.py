@@ -5,6 +5,7 @@ from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.latent_sde import LatentSDEForecaster
+from odeseries.forecasters.neural_ode import NeuralODEForecaster
 from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
 __all__ = [
@@ -13,5 +14,6 @@ __all__ = [
     "BaselineForecaster",
     "LatentODEForecaster",
     "LatentSDEForecaster",
+    "NeuralODEForecaster",
     "ODERNNForecaster",
 ]

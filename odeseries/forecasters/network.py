@@ -278,10 +278,10 @@ class FlowNetwork(Model):
         return ((each * seen).sum((1, 2)) + divergence) / count
 
 
-def input_path(side: Side, interpolation: Interpolation) -> InputPath:
-    """Known inputs along a side, on the clock of its knots: 0 at the anchor."""
+def input_path(side: Side, interpolation: Interpolation, rate: float = 1.0) -> InputPath:
+    """Known inputs along a side, on a clock that is 0 at the anchor and runs at a rate."""
     inputs = side.knot_inputs.clamp(-CLIP, CLIP)
-    return InputPath(side.knots, inputs, side.knot_mask, interpolation=interpolation)
+    return InputPath(rate * side.knots, inputs, side.knot_mask, interpolation=interpolation)
 
 
 def _inputs(side: Side, batch: Batch) -> Tensor:

@@ -55,9 +55,14 @@ def make_dynamics(
     Raises
     ------
     PluginError
-        If it is stochastic where only ordinary ones are integrated.
+        If it is a field on images, or stochastic where only ordinary ones are integrated.
     """
     cls = plugins.get("dynamics", dynamics)
+    if cls.on_images:
+        raise PluginError(
+            f"{cls.__name__} is a field on images, for ODENetClassifier, and this forecaster's "
+            "states are vectors: use 'mlp' or another dynamics of vectors."
+        )
     driven = {"n_inputs": n_inputs} if cls.takes_inputs and n_inputs else {}
     flow: Dynamics = cls(dim, **driven, **(params or {}))
     if flow.noise_type is not None and not stochastic:
