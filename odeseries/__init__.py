@@ -39,7 +39,7 @@ from odeseries.odenet import ODENetClassifier
 from odeseries.persistence import load
 from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
-from odeseries.solvers import row_seeds, solve
+from odeseries.solvers import Regularised, random_end, row_seeds, solve
 from odeseries.windows import Batch, Side
 
 __all__ = [
@@ -64,6 +64,7 @@ __all__ = [
     "PersistenceError",
     "PluginError",
     "PluginWarning",
+    "Regularised",
     "Side",
     "Solution",
     "SolveOptions",
@@ -81,6 +82,7 @@ __all__ = [
     "metrics",
     "plot_forecast",
     "plot_history",
+    "random_end",
     "register",
     "row_seeds",
     "solve",

@@ -1,0 +1,206 @@
+"""Costs of a path as integrals beside the state, and random ends: what makes fields easy to solve.
+
+A field that moves states in straight lines at constant speed is solved in few steps. Two costs
+that are small for such fields, added to the loss, teach a field to be one of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.errors import SolverError
+from odeseries.interfaces import VectorField
+
+__all__ = ["Costs", "Regularised", "random_end"]
+
+
+@dataclass(frozen=True)
+class Costs:
+    """Integrals along the paths from their first times on, never negative.
+
+    Attributes
+    ----------
+    kinetic : Tensor of shape (batch, n_times)
+        Of the squared norm of the slope.
+    jacobian : Tensor of shape (batch, n_times)
+        Of the estimated squared Frobenius norm of the field's Jacobian.
+    """
+
+    kinetic: Tensor
+    jacobian: Tensor
+
+
+class Regularised(nn.Module):
+    r"""A field with the kinetic energy and the Jacobian's norm as running integrals.
+
+    .. math:: \dot y = f(t, y), \qquad \dot K = \lVert f \rVert^2, \qquad
+              \dot J = \frac1n \sum_i \lVert \epsilon_i^\top \partial_y f \rVert^2,
+
+    where the probes :math:`\epsilon_i` are random signs, drawn once, so that J is a smooth
+    function of time; its expectation is the integral of the squared Frobenius norm. Both are
+    sums over all coordinates of a row: divide by their number for an average.
+
+    Parameters
+    ----------
+    field : callable
+        ``field(t, state)``, such as a dynamics, where no row looks at another.
+    y0 : Tensor of shape (batch, ..., state_dim)
+        Initial states.
+    seed : int or torch.Generator
+        Randomness of the probes. A generator is advanced; global ones are left alone.
+    n_probes : int, default=1
+        Number of probes, each of which costs a pass back through the field for every
+        evaluation. The variance of J falls as its inverse.
+
+    Attributes
+    ----------
+    start : Tensor of shape (batch, ..., state_dim + 2)
+        Initial states of what is to be solved.
+
+    Raises
+    ------
+    SolverError
+        If ``n_probes`` is less than 1.
+
+    References
+    ----------
+    Finlay, C., Jacobsen, J.-H., Nurbekyan, L., Oberman, A. (2020). How to Train Your Neural ODE:
+    the World of Jacobian and Kinetic Regularization. ICML. Sections 3.1 (kinetic energy) and 3.2
+    (Frobenius norm, and its estimate).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries import Regularised, solve
+    >>> y0, times = torch.ones(4, 2), torch.tensor([0.0, 0.5, 1.0])
+    >>> field = Regularised(lambda t, y: -y, y0, seed=0)
+    >>> ys, costs = field.split(solve(field, field.start, times).ys)
+    >>> ys.shape, costs.kinetic.shape, costs.jacobian[0].detach().round(decimals=2)
+    (torch.Size([4, 3, 2]), torch.Size([4, 3]), tensor([0., 1., 2.]))
+    """
+
+    def __init__(
+        self, field: VectorField, y0: Tensor, *, seed: int | torch.Generator, n_probes: int = 1
+    ) -> None:
+        super().__init__()
+        if n_probes < 1:
+            raise SolverError(f"n_probes={n_probes} must be at least 1.")
+        self.field = field
+        self.start = torch.cat([y0, torch.zeros_like(y0[..., :1]).expand(*y0.shape[:-1], 2)], -1)
+        shape = (n_probes, *y0.shape)
+        signs = torch.randint(2, shape, generator=_generator(seed), dtype=torch.int8)
+        self.probes = (2 * signs - 1).to(y0.detach())
+
+    def forward(self, t: Tensor, state: Tensor) -> Tensor:
+        """Slope of the states and of their costs, (batch, ..., state_dim + 2)."""
+        learning = torch.is_grad_enabled()
+        with torch.enable_grad():
+            y = state[..., :-2]
+            y = y if learning and y.requires_grad else y.detach().requires_grad_()
+            slope = self.field(t, y)
+            norms = [_squared(row) for row in self._rows(slope, y, create_graph=learning)]
+            jacobian = torch.stack(norms).mean(0)
+            out = torch.cat([slope, _squared(slope), jacobian], -1)
+        return out if learning else out.detach()
+
+    def _rows(self, slope: Tensor, y: Tensor, *, create_graph: bool) -> list[Tensor]:
+        """Products of the probes and the Jacobian."""
+        if not slope.requires_grad:
+            return [torch.zeros_like(slope)]
+        return [
+            torch.autograd.grad(
+                slope,
+                y,
+                probe,
+                create_graph=create_graph,
+                retain_graph=True,
+                materialize_grads=True,
+            )[0]
+            for probe in self.probes
+        ]
+
+    def split(self, ys: Tensor) -> tuple[Tensor, Costs]:
+        """From a solution to its states and what they cost.
+
+        Parameters
+        ----------
+        ys : Tensor of shape (batch, n_times, ..., state_dim + 2)
+            States of a solution of this field.
+
+        Returns
+        -------
+        states : Tensor of shape (batch, n_times, ..., state_dim)
+        costs : Costs
+        """
+        # Where times decrease, the integrals count down from 0.
+        sums = ys[..., -2:].flatten(2, -2).sum(2) if ys.ndim > 3 else ys[..., -2:]
+        kinetic, jacobian = sums.abs().unbind(-1)
+        return ys[..., :-2], Costs(kinetic, jacobian)
+
+
+def random_end(
+    times: Tensor,
+    spread: float,
+    *,
+    seed: int | torch.Generator,
+    mask: Tensor | None = None,
+) -> Tensor:
+    r"""Times whose last ones are drawn anew around themselves, to regularise a field.
+
+    A row's last time :math:`t_n` becomes uniform on
+    :math:`t_n \pm s \, (t_n - t_{n-1})`, so that the field can't rely on where it is read.
+
+    Parameters
+    ----------
+    times : Tensor of shape (n_times,) or (batch, n_times)
+        Shared or per row, in either direction.
+    spread : float
+        The share s of the last interval, from 0 to less than 1.
+    seed : int or torch.Generator
+        Randomness. A generator is advanced; global ones are left alone.
+    mask : Tensor of bool, shape (batch, n_times), optional
+        False at padding; the last valid time of a row is drawn anew.
+
+    Returns
+    -------
+    Tensor
+        Of the shape of ``times``.
+
+    Raises
+    ------
+    SolverError
+        If the spread is out of range, so that times might not be sorted.
+
+    References
+    ----------
+    Ghosh, A., Behl, H. S., Dupont, E., Torr, P. H. S., Namboodiri, V. (2020). STEER: Simple
+    Temporal Regularization for Neural ODEs. NeurIPS. Section 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries import random_end
+    >>> times = random_end(torch.tensor([0.0, 1.0, 2.0]), 0.5, seed=0)
+    >>> times[:2], bool(1.5 < times[2] < 2.5)
+    (tensor([0., 1.]), True)
+    """
+    if not 0 <= spread < 1:
+        raise SolverError(f"spread={spread} must be at least 0 and less than 1.")
+    width = times.shape[-1]
+    valid = torch.ones_like(times, dtype=torch.bool) if mask is None else mask
+    last = torch.where(valid, torch.arange(width, device=times.device), 0).amax(-1, keepdim=True)
+    end, before = times.gather(-1, last), times.gather(-1, (last - 1).clamp(min=0))
+    share = torch.rand(last.shape, generator=_generator(seed), dtype=torch.float64).to(times)
+    return times.scatter(-1, last, end + spread * (2 * share - 1) * (end - before))
+
+
+def _generator(seed: int | torch.Generator) -> torch.Generator:
+    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+
+
+def _squared(x: Tensor) -> Tensor:
+    """Squared norm over the last axis, which is kept."""
+    return x.square().sum(-1, keepdim=True)
