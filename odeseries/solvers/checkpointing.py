@@ -85,7 +85,7 @@ def _through(
         y = block.y.detach().requires_grad_()
         whole = Clock.of(inputs[0])
         clock = whole.take(block.rows)
-        sink = Dense(job.engine.polynomials, y, clock, None)
+        sink = Dense(job.engine.polynomials, y, clock)
         if block.first:
             sink.resume(block.rows, block.elapsed)
         pace = job.engine.replay(clock, job.options, block)

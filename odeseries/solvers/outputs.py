@@ -5,14 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from odeseries.solvers.rows import column
 from odeseries.solvers.stepping import Clock, Sink, Step
 from odeseries.solvers.tableaux import Row
 
 __all__ = ["Dense", "Ends", "sink_for"]
 
-CHUNK = 8
-"""Steps that are kept, where no gradient needs them, until the states in them are taken out."""
+CHUNK = 16
+"""Steps that are kept until the states in them are taken out."""
 
 
 class Ends(Sink):
@@ -52,6 +51,9 @@ class Ends(Sink):
 class Dense(Sink):
     """Interpolates within the steps, by the method's own polynomial.
 
+    The states of a row at its times are one product of matrices: every time weighs the states and
+    moves of all steps that are kept, those of its own step by the polynomial, the others by 0.
+
     Parameters
     ----------
     polynomials : tuple of tuple of float
@@ -60,31 +62,29 @@ class Dense(Sink):
         Initial states.
     clock : Clock
         Times asked for.
-    size : int or None
-        Steps after which they are evaluated and let go; None at the end only.
     """
 
     closing = True
 
-    def __init__(
-        self, polynomials: tuple[Row, ...], y0: Tensor, clock: Clock, size: int | None
-    ) -> None:
-        self.polynomials, self.y0, self.clock, self.size = polynomials, y0, clock, size
+    def __init__(self, polynomials: tuple[Row, ...], y0: Tensor, clock: Clock) -> None:
+        self.polynomials, self.y0, self.clock = polynomials, y0, clock
+        self.used = [j for j, weights in enumerate(polynomials) if any(weights)]
         self.rows = torch.arange(len(y0), device=y0.device)
-        self.reached = torch.zeros_like(clock.span)
-        self.steps: list[tuple[Tensor, Tensor, Tensor, list[Tensor]]] = []
-        at_start = (clock.elapsed == 0).nonzero()
-        self.taken = [(self._place(at_start), y0[at_start[:, 0]])]
+        # The first times, where nothing has elapsed, are taken out of the first step.
+        self.reached = torch.full_like(clock.span, -1)
+        self.spans: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.parts: list[Tensor] = []
+        self.taken: list[tuple[Tensor, Tensor]] = []
 
     def resume(self, rows: Tensor, reached: Tensor) -> None:
         """Begin on the way, with some rows of the batch, where nothing has been taken yet."""
         self.rows, self.reached = rows, reached.detach()
-        self.taken = [(rows[:0], self.y0[:0])]
 
     def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep a step; take the states out of those before if there are many."""
-        self.steps.append((before, length, after, [y, *step.moves]))
-        if self.size is not None and len(self.steps) >= self.size:
+        self.spans.append((before, length, after))
+        self.parts += [y, *(step.moves[j] for j in self.used)]
+        if len(self.spans) >= CHUNK:
             self.flush()
 
     def leave(self, y: Tensor, keep: Tensor) -> None:
@@ -98,53 +98,74 @@ class Dense(Sink):
 
     def flush(self) -> None:
         """Evaluate the states at times within the steps that are kept, and let these go."""
-        if not self.steps:
+        if not self.spans:
             return
-        before, length, after = (torch.stack(x, 1) for x in list(zip(*self.steps, strict=True))[:3])
-        after = after.detach()
-        elapsed = self.clock.elapsed.detach()
-        found = (elapsed > self.reached[:, None]) & (elapsed <= after[:, -1:])
-        index = found.nonzero()
-        row, asked = index.unbind(1)
-        if len(row):
-            which = torch.searchsorted(after, elapsed.contiguous())[row, asked]
-            share = (self.clock.elapsed[row, asked] - before[row, which]) / length[row, which]
-            flat = which * len(self.rows) + row
-            states = self._interpolated(flat, share)
-            self.taken.append((self._place(torch.stack([self.rows[row], asked], 1)), states))
-        self.reached, self.steps = after[:, -1], []
+        before, length, after = (torch.stack(x, 1) for x in zip(*self.spans, strict=True))
+        after, known = after.detach(), self.clock.elapsed.detach()
+        first = (known <= self.reached[:, None]).sum(1)
+        end = (known <= after[:, -1:]).sum(1)
+        least, most = torch.stack(torch.aminmax(end - first)).tolist()
+        if most:
+            index = first[:, None] + torch.arange(most, device=first.device)
+            elapsed = self.clock.elapsed.gather(1, index.clamp(max=known.shape[1] - 1))
+            which = torch.searchsorted(after, elapsed.detach()).clamp_(max=after.shape[1] - 1)
+            length = torch.where(length > 0, length, 1)
+            share = (elapsed - before.gather(1, which)) / length.gather(1, which)
+            states = self._states(which, share).reshape(-1, *self.y0.shape[1:])
+            place = self._place(self.rows[:, None], index).flatten()
+            if least < most:
+                inside = (index < end[:, None]).flatten().nonzero()[:, 0]
+                place, states = place[inside], states.index_select(0, inside)
+            self.taken.append((place, states))
+        self.reached, self.spans, self.parts = after[:, -1], [], []
 
-    def _interpolated(self, flat: Tensor, share: Tensor) -> Tensor:
-        """States in the steps at the flat positions, at the shares of them."""
-        parts = [torch.cat(part) for part in zip(*(step[3] for step in self.steps), strict=True)]
-        share = column(share.to(self.y0.dtype), self.y0)
-        y = parts[0][flat]
-        for move, coefficients in zip(parts[1:], self.polynomials, strict=True):
-            if any(coefficients):
-                y = torch.addcmul(y, _polynomial(coefficients, share), move[flat])
-        return y
+    def _states(self, which: Tensor, share: Tensor) -> Tensor:
+        """States (batch * n_times, size) within steps of these numbers, at shares of them."""
+        parts = torch.stack(self.parts, 1).flatten(2)
+        shares = [_polynomial(self.polynomials[j], share) for j in self.used]
+        weights = torch.stack([torch.ones_like(share), *shares], 2).to(parts.dtype)
+        steps = torch.arange(len(self.spans), device=which.device)
+        own = (which[:, :, None] == steps)[..., None]
+        return (own * weights[:, :, None]).flatten(2).bmm(parts).flatten(0, 1)
 
-    def _place(self, index: Tensor) -> Tensor:
-        """Flat positions of pairs of a row and a time."""
-        return index[:, 0] * self.clock.elapsed.shape[1] + index[:, 1]
+    def _place(self, row: Tensor, index: Tensor) -> Tensor:
+        """Flat positions of the times of rows."""
+        return row * self.clock.elapsed.shape[1] + index
 
     def pieces(self) -> tuple[Tensor, Tensor]:
         """Flat positions among all rows and times, and the states there, in no order."""
         self.flush()
+        if not self.taken:
+            at_start = (self.clock.elapsed.detach() == 0) & (self.reached[:, None] < 0)
+            row, index = at_start.nonzero().unbind(1)
+            return self._place(self.rows[row], index), self.y0[row]
         places, states = zip(*self.taken, strict=True)
         return torch.cat(places), torch.cat(states)
 
     def result(self, y: Tensor) -> Tensor:
         """States (batch, n_times, ..., state_dim); NaN at times that were not reached."""
-        shape = (len(self.y0), self.clock.elapsed.shape[1])
+        shape = (len(self.y0), self.clock.elapsed.shape[1], *self.y0.shape[1:])
         places, states = self.pieces()
-        total = shape[0] * shape[1]
-        if len(places) < total:
-            missing = torch.ones(total, dtype=torch.bool, device=y.device)
-            missing = missing.index_fill(0, places, False).nonzero()[:, 0]
-            unknown = states.new_full((len(missing), *self.y0.shape[1:]), torch.nan)
-            places, states = torch.cat([places, missing]), torch.cat([states, unknown])
-        return states[places.argsort()].reshape(*shape, *self.y0.shape[1:])
+        unknown = states.new_full((shape[0] * shape[1], *shape[2:]), torch.nan)
+        return unknown.index_copy(0, places, states).reshape(shape)
+
+
+class ExactDense(Dense):
+    """The same without products of matrices, which round by the shape of the batch.
+
+    What is computed for a time depends on no other time and no other row, bit for bit.
+    """
+
+    def _states(self, which: Tensor, share: Tensor) -> Tensor:
+        """States (batch * n_times, size) within steps of these numbers, at shares of them."""
+        row = torch.arange(len(which), device=which.device)[:, None]
+        flat = (row + which * len(which)).flatten()
+        share = share.to(self.y0.dtype).reshape(-1, 1)
+        kinds = [self.parts[j :: 1 + len(self.used)] for j in range(1 + len(self.used))]
+        y, *moves = (torch.cat(kind).flatten(1).index_select(0, flat) for kind in kinds)
+        for j, move in zip(self.used, moves, strict=True):
+            y = torch.addcmul(y, _polynomial(self.polynomials[j], share), move)
+        return y
 
 
 def _polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
@@ -156,13 +177,19 @@ def _polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
 
 
 def sink_for(
-    polynomials: tuple[Row, ...], y0: Tensor, clock: Clock, *, exact: bool
+    polynomials: tuple[Row, ...],
+    y0: Tensor,
+    clock: Clock,
+    *,
+    exact: bool,
+    adaptive: bool = False,
 ) -> Ends | Dense:
     """Choose what keeps the steps: nothing does where nothing but the end is asked for.
 
-    ``exact`` says that the last step of every row ends at its last time, and not beyond it.
+    ``exact`` says that the last step of every row ends at its last time, and not beyond it;
+    ``adaptive`` that rows agree with themselves in another batch up to rounding only.
     """
     # The end's derivative with respect to its time is that of the interpolation.
     if exact and clock.elapsed.shape[1] == 2 and not clock.elapsed.requires_grad:
         return Ends(y0)
-    return Dense(polynomials, y0, clock, None if torch.is_grad_enabled() else CHUNK)
+    return (Dense if adaptive else ExactDense)(polynomials, y0, clock)
