@@ -233,9 +233,8 @@ def _check_gradient(method: Solver, gradient: str) -> None:
         raise SolverError(f"gradient={gradient!r} is unknown: use one of {', '.join(GRADIENTS)}.")
     if method.noise_types:
         raise SolverError(
-            f"{name} has no gradient={gradient!r}. Take gradient='autograd', or a method of "
-            f"torchsde with its adjoint, such as "
-            f"solver=get('solver', 'torchsde:reversible_heun')('adjoint')."
+            f"{name} has no gradient={gradient!r}. Take gradient='autograd', or the adjoint of a "
+            f"method of torchsde, such as 'torchsde:reversible_heun'."
         )
     raise SolverError(
         f"{name} has no gradient={gradient!r}: take one of {', '.join(sorted(method.gradients))}, "

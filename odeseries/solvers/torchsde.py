@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -36,14 +36,11 @@ class TorchSDE(Solver):
     times in reversed time. The package's own are made for private times; here every distinct
     grid is a solve of its own.
 
-    Parameters
-    ----------
-    gradient : {"autograd", "adjoint"}
-        Whether gradients go through the operations of the steps, or are found by solving the
-        stochastic adjoint equation backward along the same path, with no step kept. The adjoint
-        sees the initial states and the parameters of the dynamics, nothing else. Its gradients
-        are those of the limit of short steps, with an error of the method's order; only those of
-        ``reversible_heun`` are autograd's, to rounding.
+    Gradients go through the operations of the steps, or with ``gradient="adjoint"`` are found by
+    solving the stochastic adjoint equation backward along the same path, with no step kept. The
+    adjoint sees the initial states, the parameters of the dynamics and those that are named,
+    nothing else. Its gradients are those of the limit of short steps, with an error of the
+    method's order; only those of ``reversible_heun`` are autograd's, to rounding.
 
     References
     ----------
@@ -55,12 +52,8 @@ class TorchSDE(Solver):
     adaptive: ClassVar[bool] = False
     method: ClassVar[str]
     noise_types: ClassVar[frozenset[str]] = ALL_NOISE
+    gradients: ClassVar[frozenset[str]] = frozenset({"autograd", "adjoint"})
     area: ClassVar[Area] = "none"
-
-    def __init__(self, gradient: Literal["autograd", "adjoint"] = "autograd") -> None:
-        if gradient not in ("autograd", "adjoint"):
-            raise SolverError(f"gradient={gradient!r} is unknown: use 'autograd' or 'adjoint'.")
-        self.gradient = gradient
 
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
@@ -74,7 +67,8 @@ class TorchSDE(Solver):
         """
         if options.noise is None:
             raise SolverError(f"{type(self).__name__} needs the noise of a stochastic dynamics.")
-        problem = _Problem(field, options.noise, y0, times, Grid.of(times, options).counts)
+        counts = Grid.of(times, options).counts
+        problem = _Problem(field, options.noise, y0, times, counts, options)
         solution = self._grouped(problem, problem.counts > 0)
         failed = solution.status != self.OK
         if not bool(failed.any()):
@@ -128,7 +122,7 @@ class TorchSDE(Solver):
         times = torch.tensor(ends, dtype=torch.float64, device=state.device)
         known = {"bm": noise, "method": self.method, "dt": length * (1 + HAIR)}
         known |= {"extra": True, "extra_solver_state": extra}
-        if self.gradient == "adjoint":
+        if equation.problem.options.gradient == "adjoint":
             learned = equation.parameters
             path, extra = sdeint_adjoint(equation, state, times, adjoint_params=learned, **known)
         else:
@@ -138,13 +132,14 @@ class TorchSDE(Solver):
 
 @dataclass(frozen=True)
 class _Problem:
-    """A batch, and the number of steps over the span of every row."""
+    """A batch, the number of steps over the span of every row, and what else was asked for."""
 
     field: VectorField
     noise: Noise
     y0: Tensor
     times: Tensor
     counts: Tensor
+    options: SolveOptions
 
     def grids(self) -> Tensor:
         """Steps and shares of the span, (batch, 1 + n_times); rows of equal ones are a group."""
@@ -166,7 +161,8 @@ class _Equation:
         # Additive noise means the same in both calculi, but not to torchsde.
         fitting = noise.sde_type in sde_types
         self.sde_type = noise.sde_type if fitting else next(iter(sde_types))
-        self.parameters = tuple(p for p in noise.parameters if p.requires_grad)
+        named = (*noise.parameters, *problem.options.parameters)
+        self.parameters = tuple({id(p): p for p in named if p.requires_grad}.values())
         self.like = stood_in(~rows, problem.y0)
         self.start = self.like.flatten(0, -2)
         self.begin = column(stood_in(~rows, problem.times[:, 0]), self.like)

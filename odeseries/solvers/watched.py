@@ -32,6 +32,8 @@ class Problem:
         Number of fixed steps.
     options : SolveOptions
         Steps and tolerances.
+    learned : tuple of Tensor, or None
+        What the adjoint equation finds the gradients of; None if they go through the steps.
     """
 
     field: VectorField
@@ -40,6 +42,7 @@ class Problem:
     span: Tensor
     counts: Tensor
     options: SolveOptions
+    learned: tuple[Tensor, ...] | None = None
 
 
 class BudgetError(Exception):
@@ -77,7 +80,9 @@ class WatchedField:
         if self.fresh or not bool(self.broken.any()):
             self.broken = self.rows & (status_of(slope) != Solver.OK)
         self.fresh = False
-        return torch.where(column(self.rows, slope), slope, 0)
+        slope = torch.where(column(self.rows, slope), slope, 0)
+        # torchdiffeq's adjoint differentiates by the state what may not depend on it.
+        return slope + 0 * state if state.requires_grad and not slope.requires_grad else slope
 
     def callback_step(self, share: Tensor, state: Tensor, step: Tensor) -> None:
         """Count a step that is about to be tried."""
