@@ -69,3 +69,10 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
         "neural_ode": NeuralODEForecaster,
         "ode_rnn": ODERNNForecaster,
     }
+
+
+def estimators() -> dict[str, type]:
+    """scikit-learn estimators of the package, which are no plugins."""
+    from odeseries.odenet.classifier import ODENetClassifier
+
+    return {"odenet_classifier": ODENetClassifier}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["find_device", "is_usable"]
+__all__ = ["find_device", "find_saved_device", "is_usable"]
 
 
 def find_device(name: str) -> torch.device:
@@ -29,3 +29,10 @@ def find_device(name: str) -> torch.device:
 def is_usable(device: torch.device) -> bool:
     """Whether a device is here."""
     return device.type != "cuda" or (device.index or 0) < torch.cuda.device_count()
+
+
+def find_saved_device(saved: str, asked: str | None) -> torch.device:
+    """The device asked for; otherwise the one that a model was saved with, if it is here."""
+    if asked is None and not is_usable(torch.device("cpu" if saved == "auto" else saved)):
+        return find_device("auto")
+    return find_device(saved if asked is None else asked)

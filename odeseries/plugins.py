@@ -30,7 +30,16 @@ from odeseries.offers import (
     kind_of,
 )
 
-__all__ = ["PluginInfo", "Registry", "get", "listing", "qualified_name", "register", "source"]
+__all__ = [
+    "PluginInfo",
+    "Registry",
+    "estimators",
+    "get",
+    "listing",
+    "qualified_name",
+    "register",
+    "source",
+]
 
 LOCAL = "local"
 _LOCAL = f"{LOCAL}:"
@@ -402,6 +411,12 @@ def source(name: str) -> tuple[str, str]:
     distribution, version : str
     """
     return _registry.source(name)
+
+
+def estimators() -> dict[str, type[Any]]:
+    """The package's scikit-learn estimators, by the names that saved models know them by."""
+    found: dict[str, type[Any]] = import_module("odeseries._builtins").estimators()
+    return found
 
 
 def listing() -> list[PluginInfo]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from odeseries.checkpoints import Store
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
+from odeseries.estimators import Saved
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.odenet.inputs import Float64, Inputs, image_shape
 from odeseries.odenet.network import ODENet
@@ -39,7 +40,7 @@ DEFAULT_STEPS = 2
 PREDICT_ROWS = 1000
 
 
-class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
+class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     r"""Classifier of features or images with an ODE block between a stem and a head.
 
     The stem maps a row to a state, which a learned vector field moves from time 0 to ``T``; the
@@ -163,6 +164,9 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         "random_state": ["random_state"],
         "verbose": ["boolean"],
     }
+
+    network_attribute: ClassVar[str] = "network_"
+    records: ClassVar[tuple[type, ...]] = (Inputs,)
 
     hidden: int | None = None
     dynamics: str | type[Dynamics] = "auto"
@@ -295,7 +299,7 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
 
     def nfe(self, X: Any) -> Any:
         """Evaluations of the field that each row needs, shape (n,)."""
-        return self._batched(X, lambda net, x: net.evaluations(x)).astype(np.int64)
+        return self._evaluations(self._known(X))
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is a network."""
@@ -325,8 +329,13 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         self._inputs = Inputs(shape)
         self._progress = None
         self.device_ = find_device(self.device)
-        net = self._design().build(X.shape[1], shape, len(self.classes_), seed)
-        self.network_: ODENet = net.to(self.device_)
+        self._remember()
+        self.network_: ODENet = self._untrained(seed).to(self.device_)
+
+    def _untrained(self, seed: int) -> ODENet:
+        """The network before training."""
+        shape = self._inputs.shape
+        return self._design().build(self.n_features_in_, shape, len(self.classes_), seed)
 
     def _design(self) -> Design:
         return Design(
@@ -371,10 +380,20 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         self.history_ = pd.DataFrame(trained.records)
         self.n_epochs_ = trained.epoch
         self.T_ = self.network_.block.T
-        self.nfe_ = float(self.nfe(X[:PREDICT_ROWS]).mean())
+        self.nfe_ = float(self._evaluations(X[:PREDICT_ROWS]).mean())
+
+    def _known(self, X: Any) -> Any:
+        """Rows like those of the fit."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=np.float64, allow_nd=True)
+        image_shape(X, self._inputs.shape)
+        return X
 
     def _logits(self, X: Any) -> Float64:
-        return self._batched(X, lambda net, x: net(x))
+        return self._batched(self._known(X), lambda net, x: net(x))
+
+    def _evaluations(self, X: Any) -> Any:
+        return self._batched(X, lambda net, x: net.evaluations(x)).astype(np.int64)
 
     @torch.no_grad()
     def _batched(self, X: Any, function: Callable[[ODENet, Tensor], Tensor]) -> Float64:
@@ -383,9 +402,6 @@ class ODENetClassifier(Declared, ClassifierMixin, BaseEstimator):
         Features are evaluated in float64, in which a row's answer does not depend on how many
         rows are evaluated together; images in float32, which is faster.
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=np.float64, allow_nd=True)
-        image_shape(X, self._inputs.shape)
         net, dtype = self.network_, torch.float32
         if self._inputs.shape is None:
             net, dtype = copy.deepcopy(net).double(), torch.float64
