@@ -39,7 +39,7 @@ from odeseries.odenet import ODENetClassifier
 from odeseries.persistence import load
 from odeseries.plotting import plot_forecast, plot_history
 from odeseries.plugins import register
-from odeseries.solvers import Regularised, random_end, row_seeds, solve
+from odeseries.solvers import Event, Regularised, random_end, row_seeds, solve, solve_event
 from odeseries.windows import Batch, Side
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "Dynamics",
+    "Event",
     "GradientWarning",
     "LatentODEForecaster",
     "LatentSDEForecaster",
@@ -86,4 +87,5 @@ __all__ = [
     "register",
     "row_seeds",
     "solve",
+    "solve_event",
 ]

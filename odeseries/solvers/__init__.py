@@ -1,5 +1,6 @@
 """Integration of learned dynamics over ragged batches."""
 
+from odeseries.solvers.events import Event, solve_event
 from odeseries.solvers.noise import row_seeds
 from odeseries.solvers.regularised import Costs, Regularised, random_end
 from odeseries.solvers.runge_kutta import RK4, Dopri5, Euler, Heun, Midpoint, Tsit5
@@ -11,6 +12,7 @@ __all__ = [
     "Costs",
     "Dopri5",
     "Euler",
+    "Event",
     "Heun",
     "Leapfrog",
     "Midpoint",
@@ -19,4 +21,5 @@ __all__ = [
     "random_end",
     "row_seeds",
     "solve",
+    "solve_event",
 ]

@@ -8,7 +8,7 @@ from torch import Tensor
 from odeseries.solvers.stepping import Clock, Sink, Step
 from odeseries.solvers.tableaux import Row
 
-__all__ = ["Dense", "Ends", "sink_for"]
+__all__ = ["Dense", "Ends", "polynomial", "sink_for"]
 
 CHUNK = 16
 """Steps that are kept until the states in them are taken out."""
@@ -122,7 +122,7 @@ class Dense(Sink):
     def _states(self, which: Tensor, share: Tensor) -> Tensor:
         """States (batch * n_times, size) within steps of these numbers, at shares of them."""
         parts = torch.stack(self.parts, 1).flatten(2)
-        shares = [_polynomial(self.polynomials[j], share) for j in self.used]
+        shares = [polynomial(self.polynomials[j], share) for j in self.used]
         weights = torch.stack([torch.ones_like(share), *shares], 2).to(parts.dtype)
         steps = torch.arange(len(self.spans), device=which.device)
         own = (which[:, :, None] == steps)[..., None]
@@ -164,11 +164,11 @@ class ExactDense(Dense):
         kinds = [self.parts[j :: 1 + len(self.used)] for j in range(1 + len(self.used))]
         y, *moves = (torch.cat(kind).flatten(1).index_select(0, flat) for kind in kinds)
         for j, move in zip(self.used, moves, strict=True):
-            y = torch.addcmul(y, _polynomial(self.polynomials[j], share), move)
+            y = torch.addcmul(y, polynomial(self.polynomials[j], share), move)
         return y
 
 
-def _polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
+def polynomial(coefficients: tuple[float, ...], share: Tensor) -> Tensor:
     """Evaluate a polynomial without a constant term by Horner's rule."""
     value = torch.full_like(share, coefficients[-1])
     for coefficient in reversed(coefficients[:-1]):

@@ -119,10 +119,10 @@ def solve(
     >>> [round(float(y), 3) for y in ys[:, 1, 0]]
     [0.368, 0.135]
     """
-    _check_state(dynamics, y0, on_failure)
-    times = _per_row(times, y0, mask)
+    check_state(dynamics, y0, on_failure)
+    times = per_row(times, y0, mask)
     options = replace(
-        _options(step, n_steps, rtol, atol, max_steps),
+        options_of(step, n_steps, rtol, atol, max_steps),
         gradient=gradient,
         parameters=(*parameters, *_learned(dynamics)),
     )
@@ -135,16 +135,16 @@ def solve(
         _check_gradient(method, gradient)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
-        solution = method.integrate(_checked(dynamics), y0, times, options)
+        solution = method.integrate(checked_field(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
         return solution
     if on_failure == "raise":
-        raise SolverError(_explained(solution, times))
+        raise SolverError(explained(solution, times))
     return replace(solution, ys=solution.ys.masked_fill(column(failed, solution.ys), torch.nan))
 
 
-def _check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
+def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
     """Refuse what can't be a batch of states of the dynamics."""
     if on_failure not in ("raise", "nan"):
         raise SolverError(f"on_failure={on_failure!r} is unknown: use 'raise' or 'nan'.")
@@ -160,7 +160,7 @@ def _check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
         )
 
 
-def _per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
+def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     """Check times and bring them to (batch, n_times), padding set to the last valid time."""
     exact = times.dtype if times.is_floating_point() else torch.float64
     times = times.to(torch.promote_types(exact, y0.dtype))
@@ -200,7 +200,7 @@ def _filled(times: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, times, final[:, None])
 
 
-def _options(
+def options_of(
     step: float | None, n_steps: int | None, rtol: float, atol: float, max_steps: int
 ) -> SolveOptions:
     """Check the options; without step and n_steps there are ``DEFAULT_STEPS``."""
@@ -242,7 +242,7 @@ def _check_gradient(method: Solver, gradient: str) -> None:
     )
 
 
-def _checked(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
+def checked_field(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
     """Let a field of a wrong shape fail, where broadcasting would hide it."""
 
     def checked(t: Tensor, state: Tensor) -> Tensor:
@@ -284,7 +284,7 @@ def _first(flags: Tensor) -> int:
     return int(flags.int().argmax())
 
 
-def _explained(solution: Solution, times: Tensor) -> str:
+def explained(solution: Solution, times: Tensor) -> str:
     """Say which rows failed, why, how far they got, and what to try."""
     rows = (solution.status != Solver.OK).nonzero()[:, 0].tolist()
     shown = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
