@@ -15,6 +15,7 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
     from odeseries.dynamics.augmented import Augmented
     from odeseries.dynamics.convolutional import Convolutional
     from odeseries.dynamics.first_order import MLP
+    from odeseries.dynamics.fourier import Fourier
     from odeseries.dynamics.hamiltonian import Hamiltonian
     from odeseries.dynamics.linear import Linear
     from odeseries.dynamics.second_order import SecondOrder
@@ -23,6 +24,7 @@ def odeseries_dynamics() -> dict[str, type[Dynamics]]:
     return {
         "augmented": Augmented,
         "convolutional": Convolutional,
+        "fourier": Fourier,
         "hamiltonian": Hamiltonian,
         "linear": Linear,
         "mlp": MLP,

@@ -12,16 +12,25 @@ State = dict[str, Tensor]
 
 
 class Averaged:
-    """Exponential moving average of a network's weights."""
+    """Exponential moving average of a network's weights.
 
-    def __init__(self, net: nn.Module) -> None:
+    Parameters
+    ----------
+    net : nn.Module
+        Its weights begin the average.
+    keep : float
+        Share of the average that a step keeps.
+    """
+
+    def __init__(self, net: nn.Module, keep: float = AVERAGING) -> None:
+        self.keep = keep
         self.state: State = {k: v.detach().clone() for k, v in net.state_dict().items()}
         self.count = 0
 
     def update(self, net: nn.Module) -> None:
         """Move towards the current weights, faster in the beginning."""
         self.count += 1
-        keep = min(AVERAGING, self.count / (self.count + 10))
+        keep = min(self.keep, self.count / (self.count + 10))
         for name, value in net.state_dict().items():
             if value.is_floating_point():
                 self.state[name].lerp_(value.detach(), 1 - keep)

@@ -11,7 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron", "Potential", "seeded_weights", "zero_last_layer"]
+__all__ = ["Perceptron", "Potential", "seeded_weights", "trace_of_layers", "zero_last_layer"]
 
 _INITIALISING = threading.RLock()  # weights are drawn from the one generator of torch
 
@@ -51,12 +51,7 @@ class Perceptron(nn.Module):
         return out
 
     def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        r"""Output, and the trace of its Jacobian by the first ``sizes[-1]`` inputs.
-
-        Of :math:`W_3 \tanh(W_2 \tanh(W_1 x))` it is
-        :math:`\tanh'(h_2)^\top [W_2 \odot (W_1 W_3)^\top] \tanh'(h_1)`, which costs no more than
-        another pass whatever the number of inputs. The columns of :math:`W_1` are those of the
-        first inputs.
+        r"""Output, and the trace of its Jacobian by the first inputs, as many as outputs.
 
         Parameters
         ----------
@@ -67,18 +62,38 @@ class Perceptron(nn.Module):
         -------
         output : Tensor of shape (..., sizes[-1])
         trace : Tensor of shape (...)
-
-        References
-        ----------
-        The chain rule, and :math:`\mathrm{tr}(ABC) = \mathrm{tr}(CAB)`.
         """
-        first, _, second, _, last = self.layers
-        weights = cast("list[Tensor]", [first.weight, second.weight, last.weight])
+        first, _, second, _, last = cast("list[nn.Linear]", list(self.layers))
         h1 = torch.tanh(first(x))
         h2 = torch.tanh(second(h1))
-        mixed = weights[1] * (weights[0][:, : len(weights[2])] @ weights[2]).T
-        trace = (((1 - h1**2) @ mixed.T) * (1 - h2**2)).sum(-1)
-        return last(h2), trace
+        weights = (first.weight, second.weight, last.weight)
+        return last(h2), trace_of_layers(weights, (1 - h1**2, 1 - h2**2))
+
+
+def trace_of_layers(
+    weights: tuple[Tensor, Tensor, Tensor], slopes: tuple[Tensor, Tensor]
+) -> Tensor:
+    r"""Trace of the Jacobian of :math:`W_3 g_2(W_2 g_1(W_1 x))` in closed form.
+
+    By the chain rule and :math:`\mathrm{tr}(AB) = \mathrm{tr}(BA)` it is
+    :math:`g_2'^\top [W_2 \odot (W_1 W_3)^\top] g_1'`, which costs no more than a layer whatever the
+    number of inputs.
+
+    Parameters
+    ----------
+    weights : tuple of three Tensor
+        :math:`W_1, W_2, W_3`; only the first columns of :math:`W_1`, as many as there are
+        outputs, are those of :math:`x`.
+    slopes : tuple of two Tensor of shape (..., width)
+        :math:`g_1', g_2'` at their arguments.
+
+    Returns
+    -------
+    Tensor of shape (...)
+    """
+    first, second, last = weights
+    mixed = second * (first[:, : len(last)] @ last).T
+    return ((slopes[0] @ mixed.T) * slopes[1]).sum(-1)
 
 
 class Potential(nn.Module):

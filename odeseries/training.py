@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from odeseries.averaging import Averaged, State
+from odeseries.averaging import AVERAGING, Averaged, State
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
 from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
@@ -100,6 +100,8 @@ class Loop(Generic[B]):
         What batches and losses draw from; restored with the rest.
     refits : bool, default=True
         Whether training as long again follows a search, which then leaves time for it.
+    averaging : float
+        Share of the averaged weights that a step keeps.
     """
 
     def __init__(
@@ -114,6 +116,7 @@ class Loop(Generic[B]):
         control: Control,
         randomness: Randomness,
         refits: bool = True,
+        averaging: float = AVERAGING,
     ) -> None:
         self.net, self.loss, self.description, self.verbose = net, loss, description, verbose
         self.learning_rate, self.control, self.randomness = learning_rate, control, randomness
@@ -125,7 +128,7 @@ class Loop(Generic[B]):
             {"params": vectors},
         ]
         self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
-        self.averaged = Averaged(net)
+        self.averaged = Averaged(net, averaging)
         self.best: State | None = None
         self.trained = Trained()
         self.validation_seconds = 0.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,11 @@ def _expected_failures(estimator: Any) -> dict[str, str]:
     return {"check_sample_weight_equivalence_on_dense_data": EQUIVALENCE}
 
 
+PLAIN = {"base": "normal", "preprocessing": "standard", "early_stopping": False}
+
+
 @parametrize_with_checks(
-    [ode.CNFDensityEstimator(max_epochs=1, random_state=0)],
+    [ode.CNFDensityEstimator(**PLAIN, dynamics_params={"hidden": 8}, max_epochs=1, random_state=0)],
     expected_failed_checks=_expected_failures,
 )
 def test_scikit_learn_checks(estimator: Any, check: Any) -> None:
@@ -36,13 +40,13 @@ def moons() -> Any:
 @pytest.fixture(scope="module")
 def fitted(moons: Any) -> ode.CNFDensityEstimator:
     """A flow that has learnt a little."""
-    return ode.CNFDensityEstimator(max_epochs=10, random_state=0).fit(moons)
+    return ode.CNFDensityEstimator(**PLAIN, max_epochs=3, random_state=0).fit(moons)
 
 
 def test_density_integrates_to_one_in_one_dimension() -> None:
     """The sum over a fine grid is 1 within 1 %."""
     X = np.random.default_rng(0).gamma(3.0, size=(300, 1))
-    model = ode.CNFDensityEstimator(max_epochs=5, random_state=0).fit(X)
+    model = ode.CNFDensityEstimator(base="mixture", max_epochs=3, random_state=0).fit(X)
     grid = np.linspace(-30, 40, 4001)
     density = np.exp(model.score_samples(grid[:, None]))
     assert np.trapezoid(density, grid) == pytest.approx(1, abs=0.01)
@@ -82,3 +86,98 @@ def test_tails_fall(fitted: Any) -> None:
         log_density = fitted.score_samples(rows)
         assert np.isfinite(log_density).all()
         assert (np.diff(log_density) < 0).all()
+
+
+def _full_batch(**params: Any) -> ode.CNFDensityEstimator:
+    """An estimator whose steps see all rows, and nothing random but the weights."""
+    return ode.CNFDensityEstimator(
+        **PLAIN, objective="likelihood", batch_size=1000, max_epochs=1, random_state=0, **params
+    )
+
+
+def test_weights_are_repetitions() -> None:
+    """On full batches a weight of 2 is a row twice, and one of 0 none."""
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    weights = np.arange(30) % 3
+    weighted = _full_batch().fit(X, sample_weight=weights)
+    repeated = _full_batch().fit(np.repeat(X, weights, 0))
+    np.testing.assert_allclose(
+        weighted.score_samples(X), repeated.score_samples(X), atol=1e-3, rtol=1e-3
+    )
+
+
+def test_choices_are_made(moons: Any) -> None:
+    """A mixture is found for what looks like one, and the density is no worse than it."""
+    model = ode.CNFDensityEstimator(max_epochs=2, random_state=0).fit(moons)
+    assert model.objective_ == "likelihood"
+    assert model.score(moons) > -1.2
+    phases = list(model.history_["phase"].unique())
+    assert phases[:2] == [
+        "trial of likelihood from a mixture base",
+        "trial of flow_matching from a normal base",
+    ]
+    assert model.discretization_error_ < 1e-3
+
+
+def test_density_depends_on_its_condition() -> None:
+    """Classes apart from each other have densities apart, and draws where they belong."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(["left", "right"], 200)
+    X = rng.normal(size=(400, 2)) * 0.3 + np.where(y == "left", -2, 2)[:, None]
+    model = ode.CNFDensityEstimator(conditional=True, **PLAIN, max_epochs=3, random_state=0)
+    model.fit(X, y)
+    assert model.score(X, y) > model.score(X, y[::-1]) + 2
+    draws = model.sample(100, ["right", "left"], random_state=0)
+    assert draws[:100].mean() > 1.5
+    assert draws[100:].mean() < -1.5
+    with pytest.raises(ValueError, match="give y"):
+        model.score_samples(X)
+
+
+def test_condition_may_be_a_number() -> None:
+    """The density moves with the number."""
+    rng = np.random.default_rng(0)
+    y = rng.uniform(-2, 2, size=500)
+    X = y[:, None] + 0.2 * rng.normal(size=(500, 1))
+    model = ode.CNFDensityEstimator(conditional=True, **PLAIN, max_epochs=4, random_state=0)
+    model.fit(X, y)
+    draws = model.sample(200, [-1.0, 1.0], random_state=0).reshape(2, 200)
+    np.testing.assert_allclose(draws.mean(1), [-1, 1], atol=0.3)
+
+
+def test_two_rows_are_enough() -> None:
+    """And a feature that is constant does no harm."""
+    model = ode.CNFDensityEstimator(max_epochs=1, random_state=0).fit([[0.0, 1.0], [1.0, 1.0]])
+    assert np.isfinite(model.score_samples([[0.5, 1.0]])).all()
+
+
+def test_audit_raises_the_steps(moons: Any) -> None:
+    """One step is not enough for a flow that moves, and the estimator finds how many are."""
+    model = ode.CNFDensityEstimator(**PLAIN, solver_params={"n_steps": 1}, max_epochs=2)
+    model.set_params(random_state=0).fit(moons)
+    assert model.solver_params_["n_steps"] > 1
+    assert model.discretization_error_ < 1e-3
+    assert abs(model.score(moons) - _finer(model, moons)) < 1e-3
+
+
+def _finer(model: ode.CNFDensityEstimator, X: Any) -> float:
+    """The score when it is solved with eight times as many steps."""
+    model = copy.deepcopy(model)
+    model.flow_.options = {"n_steps": 8 * model.solver_params_["n_steps"]}
+    return model.score(X)
+
+
+def test_estimated_divergence_repeats(moons: Any) -> None:
+    """With random signs a density is the same when it is asked for again, alone or not."""
+    model = _full_batch(divergence="hutchinson", dynamics="mlp", dynamics_params={"depth": 1})
+    model.fit(moons)
+    first = model.score_samples(moons)
+    np.testing.assert_array_equal(first, model.score_samples(moons))
+    np.testing.assert_allclose(first[:1], model.score_samples(moons[:1]), atol=1e-9)
+
+
+def test_matching_starts_from_a_normal_base_only(moons: Any) -> None:
+    """What can't be combined is said."""
+    model = ode.CNFDensityEstimator(objective="flow_matching", base="mixture")
+    with pytest.raises(ValueError, match="moves a normal base"):
+        model.fit(moons)

@@ -30,17 +30,14 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from odeseries.checkpoints import Store
-from odeseries.cnf.bases import NormalBase
 from odeseries.cnf.conditions import Conditions
+from odeseries.cnf.fitting import Fit, Fitted, Recipe
 from odeseries.cnf.flow import Flow
+from odeseries.cnf.routes import best_ground, routes
 from odeseries.cnf.rows import Rows
-from odeseries.cnf.spaces import Space
-from odeseries.cnf.training import Schedule, Task
-from odeseries.cnf.velocity import Velocity
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
 from odeseries.interfaces import Dynamics, Solver
-from odeseries.nets import seeded_weights
 from odeseries.parameters import Declared
 from odeseries.training import one_thread
 
@@ -48,7 +45,6 @@ __all__ = ["CNFDensityEstimator"]
 
 Float64 = npt.NDArray[np.float64]
 PREDICT_ROWS = 1000
-DEFAULT_STEPS = 16
 
 
 class CNFDensityEstimator(
@@ -63,10 +59,15 @@ class CNFDensityEstimator(
     ----------
     conditional : bool, default=False
         Whether the density is that of ``X`` given ``y``; otherwise ``y`` is ignored.
-    objective : {"flow_matching", "likelihood"}, default="flow_matching"
+    objective : {"auto", "flow_matching", "likelihood"}, default="auto"
         What is minimised: the squared distance of the field from the velocities of paths between
         noise and data, which needs no integration, or the negative logarithm of the density.
-    dynamics : str or Dynamics class, default="mlp"
+        "auto" matches a normal base and maximises the likelihood from a mixture.
+    base : {"auto", "normal", "mixture"}, default="auto"
+        Distribution that the field moves: standard normal, or a mixture of normal distributions
+        whose number and floor of variance are cross-validated. "auto" takes what does better on
+        rows held out, and the mixture where nothing is held out.
+    dynamics : str or Dynamics class, default="fourier"
         Vector field, of a state of the dimension of the data.
     dynamics_params : dict, optional
         Hyperparameters of the field.
@@ -75,22 +76,34 @@ class CNFDensityEstimator(
         signs; "auto" is exact in closed form or up to 16 dimensions.
     n_probes : int, default=1
         Random signs of an estimated divergence, drawn once a solution.
-    preprocessing : {"none", "standard", "whiten"}, default="standard"
-        Affine map of the data before the flow.
-    noise : float, default=0.0
+    preprocessing : {"auto", "none", "standard", "whiten"}, default="auto"
+        Affine map of the data before the flow; "auto" is standard or whiten, whichever lets a
+        mixture of normal distributions do better in cross-validation.
+    noise : "auto" or float, default="auto"
         Standard deviation of the noise that the data are taken to have, after preprocessing.
+        Flow matching learns the density for any noise at once, and "auto" takes the best on rows
+        held out; the likelihood is maximised of data with noise added, none by "auto".
     solver : str or Solver class, default="rk4"
         Method of integration.
     solver_params : dict, optional
-        Steps or tolerances, see `odeseries.solve`.
-    max_epochs : int, default=100
-        Epochs: passes over the data, or 50 batches where a pass has fewer.
+        Steps or tolerances of training and of the first solution that is audited, see
+        `odeseries.solve`; by default 4 fixed steps to train.
+    max_epochs : int, default=50
+        Most epochs. An epoch is a pass over the data, or 200 batches of flow matching, 20 of the
+        likelihood, where a pass has fewer.
     batch_size : int, default=256
         Most rows of a step.
-    learning_rate : float, default=5e-3
-        Peak of the learning rate.
+    learning_rate : float, optional
+        Peak of the learning rate; 0.01 for flow matching and 0.003 for the likelihood by default.
     weight_decay : float, default=0.0
         Decoupled weight decay of matrices.
+    early_stopping : bool, default=True
+        Whether to hold rows out, train until their likelihood has not risen for ``patience``
+        epochs, and train as long again on all rows.
+    validation_fraction : float, default=0.15
+        Share held out for early stopping.
+    patience : int, default=6
+        Epochs to wait for a better held-out likelihood.
     max_time : float, str or timedelta, optional
         Most time that a fit takes: seconds, or a length such as "10min".
     callbacks : callable or list of callables, optional
@@ -110,10 +123,19 @@ class CNFDensityEstimator(
     ----------
     flow_ : nn.Module
         Trained flow, in float32.
+    discretization_error_ : float
+        Mean absolute difference of the log-density of the training data from that of the next
+        finer solution, in nats.
+    solver_params_ : dict
+        Steps or tolerances of predictions: raised until that error is below 0.001.
+    objective_, preprocessing_ : str
+        What was chosen.
+    noise_ : float
+        The same of the noise.
     history_ : DataFrame
         One row an epoch: losses, steps skipped because their loss was not finite, seconds.
     n_epochs_ : int
-        Epochs that were trained.
+        Epochs that were trained on all rows.
 
     References
     ----------
@@ -137,19 +159,23 @@ class CNFDensityEstimator(
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "conditional": ["boolean"],
-        "objective": [StrOptions({"flow_matching", "likelihood"})],
+        "objective": [StrOptions({"auto", "flow_matching", "likelihood"})],
+        "base": [StrOptions({"auto", "normal", "mixture"})],
         "dynamics": [str, type],
         "dynamics_params": [dict, None],
         "divergence": [StrOptions({"auto", "exact", "hutchinson"})],
         "n_probes": [Interval(Integral, 1, None, closed="left")],
-        "preprocessing": [StrOptions({"none", "standard", "whiten"})],
-        "noise": [Interval(Real, 0, None, closed="left")],
+        "preprocessing": [StrOptions({"auto", "none", "standard", "whiten"})],
+        "noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
         "solver": [str, type],
         "solver_params": [dict, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "learning_rate": [Interval(Real, 0, None, closed="neither")],
+        "learning_rate": [Interval(Real, 0, None, closed="neither"), None],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "patience": [Interval(Integral, 1, None, closed="left")],
         "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
         "callbacks": [callable, list, tuple, None],
         "checkpoint_dir": [str, os.PathLike, None],
@@ -159,19 +185,23 @@ class CNFDensityEstimator(
     }
 
     conditional: bool = False
-    objective: str = "flow_matching"
-    dynamics: str | type[Dynamics] = "mlp"
+    objective: str = "auto"
+    base: str = "auto"
+    dynamics: str | type[Dynamics] = "fourier"
     dynamics_params: Mapping[str, Any] | None = None
     divergence: str = "auto"
     n_probes: int = 1
-    preprocessing: str = "standard"
-    noise: float = 0.0
+    preprocessing: str = "auto"
+    noise: float | str = "auto"
     solver: str | type[Solver] = "rk4"
     solver_params: Mapping[str, Any] | None = None
-    max_epochs: int = 100
+    max_epochs: int = 50
     batch_size: int = 256
-    learning_rate: float = 5e-3
+    learning_rate: float | None = None
     weight_decay: float = 0.0
+    early_stopping: bool = True
+    validation_fraction: float = 0.15
+    patience: int = 6
     max_time: float | str | dt.timedelta | None = None
     callbacks: Callback | Sequence[Callback] | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
@@ -204,18 +234,17 @@ class CNFDensityEstimator(
             store = Store.of(self, [X, np.asarray(y, str), weights], seed)
             seed = store.seed
         self.device_ = find_device(self.device)
-        self._space = Space.of(self.preprocessing, X, weights)
+        kinds = ("standard", "whiten") if self.preprocessing == "auto" else (self.preprocessing,)
+        mixed = any(route.mixed for route in routes(self.objective, self.base))
+        ground = best_ground(kinds, mixed, X, weights, seed)
+        self._space = ground.space
         self._conditions = Conditions.of(y, weights) if self.conditional else Conditions.none()
-        self._seed = seed
-        self.flow_ = self._flow(X.shape[1], seed)
-        rows = self._rows(X, y, weights)
         control = Control(budget, as_callbacks(self.callbacks), store)
-        task = Task(self.flow_, rows, self._schedule(), seed, control, "training")
+        fit = Fit(self._recipe(), ground, self._rows(X, y, weights), seed, control)
         with one_thread():
-            trained = task.cycle(self.max_epochs)
-        self.history_ = pd.DataFrame(trained.records)
-        self.n_epochs_ = trained.epoch
-        if store is not None and not trained.interrupted:
+            fitted = fit.run()
+        self._finish(fit, fitted)
+        if store is not None and not fitted.interrupted:
             store.remove()
         return self
 
@@ -233,7 +262,7 @@ class CNFDensityEstimator(
         -------
         array of shape (n,)
         """
-        out = self._batched(X, y, lambda flow, x, c: flow.log_density(x, c, self._probes()))
+        out = self._batched(X, y, lambda flow, x, c: flow.log_density(x, c, self._probes))
         return np.asarray(out + self._space.log_volume)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -242,7 +271,7 @@ class CNFDensityEstimator(
 
     def transform(self, X: Any, y: Any = None) -> Float64:
         """Points of the base distribution that are moved to the rows, shape (n, n_features)."""
-        return self._batched(X, y, lambda flow, x, c: flow.to_base(x, c, self._probes())[0])
+        return self._batched(X, y, lambda flow, x, c: flow.to_base(x, c, self._probes)[0])
 
     def inverse_transform(self, X: Any, y: Any = None) -> Float64:
         """Rows that points of the base distribution are moved to, shape (n, n_features)."""
@@ -314,32 +343,37 @@ class CNFDensityEstimator(
             raise ValueError("All rows have the weight 0: give at least one a positive weight.")
         return X, weights / mean
 
-    def _flow(self, dim: int, seed: int) -> Flow:
-        """An untrained flow."""
-        with seeded_weights(seed):
-            velocity = Velocity(
-                self.dynamics,
-                dim,
-                self._conditions.width,
-                params=self.dynamics_params or {},
-                divergence=self.divergence,
-                at_rest=self.objective == "likelihood",
-            )
-        options = {"n_steps": DEFAULT_STEPS} if self.solver_params is None else self.solver_params
-        noise = self.noise if self.objective == "flow_matching" else 0.0
-        flow = Flow(velocity, NormalBase(dim), noise=noise, solver=self.solver, options=options)
-        return flow.to(self.device_)
-
-    def _schedule(self) -> Schedule:
-        return Schedule(
+    def _recipe(self) -> Recipe:
+        return Recipe(
             objective=self.objective,
+            base=self.base,
+            dynamics=self.dynamics,
+            dynamics_params=self.dynamics_params or {},
+            divergence=self.divergence,
+            n_probes=self.n_probes,
+            noise=self.noise,
+            solver=self.solver,
+            solver_params=self.solver_params,
+            max_epochs=self.max_epochs,
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
-            n_probes=self.n_probes,
-            noise=self.noise,
+            early_stopping=self.early_stopping,
+            validation_fraction=self.validation_fraction,
+            patience=self.patience,
             verbose=self.verbose,
         )
+
+    def _finish(self, fit: Fit, fitted: Fitted) -> None:
+        """Keep what was learnt, and what is told about it."""
+        self.flow_ = fitted.flow
+        self._probes = fit.probes
+        self.objective_, self.preprocessing_ = fitted.objective, self._space.kind
+        self.noise_ = float(fitted.flow.noise)
+        self.solver_params_ = dict(fitted.flow.options)
+        self.discretization_error_ = fitted.error
+        self.history_ = pd.DataFrame(fitted.records)
+        self.n_epochs_ = fitted.n_epochs
 
     def _rows(self, X: Float64, y: Any, weights: Float64) -> Rows:
         return Rows(
@@ -350,11 +384,6 @@ class CNFDensityEstimator(
 
     def _tensor(self, values: Float64, dtype: torch.dtype = torch.float64) -> Tensor:
         return torch.as_tensor(values, dtype=dtype, device=self.device_)
-
-    def _probes(self) -> Tensor:
-        """Signs that are the same for all rows and calls."""
-        rng = np.random.default_rng(self._seed)
-        return self._tensor(rng.choice([-1.0, 1.0], (self.n_probes, 1, self.n_features_in_)))
 
     def _drawn(self, n_samples: int, y: Any, random_state: Any) -> tuple[Float64, Any]:
         """Points of the base distribution, and the target of each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -32,12 +33,15 @@ class Flow(nn.Module):
         Field.
     base : Base
         Distribution at time 0.
-    noise : float
-        Standard deviation of the noise on the data whose density it is.
     solver : str or Solver class
         Method.
     options : mapping
         Steps or tolerances, see `odeseries.solve`.
+
+    Attributes
+    ----------
+    noise : Tensor
+        Standard deviation of the noise on the data whose density it is; 0 at first.
 
     References
     ----------
@@ -45,41 +49,64 @@ class Flow(nn.Module):
     Differential Equations. NeurIPS. Theorem 1.
     """
 
+    noise: Tensor
+
     def __init__(
         self,
         velocity: Velocity,
         base: Base,
         *,
-        noise: float,
         solver: str | type[Solver],
         options: Mapping[str, Any],
     ) -> None:
         super().__init__()
-        self.velocity, self.base, self.noise = velocity, base, noise
+        self.velocity, self.base = velocity, base
         self.solver, self.options = solver, dict(options)
+        self.register_buffer("noise", torch.zeros(1))
 
-    def log_density(self, x: Tensor, condition: Tensor, probes: Tensor) -> Tensor:
-        """Logarithm of the density ``[batch]`` of ``[batch, dim]``."""
-        z, log_volume = self.to_base(x, condition, probes)
+    def with_options(self, options: Mapping[str, Any]) -> Flow:
+        """The same flow, of the same weights, with other steps or tolerances."""
+        other = copy.copy(self)
+        other.options = dict(options)
+        return other
+
+    def log_density(
+        self, x: Tensor, condition: Tensor, probes: Tensor, noise: Tensor | None = None
+    ) -> Tensor:
+        """Logarithm of the density ``[batch]``.
+
+        Parameters
+        ----------
+        x : Tensor of shape (batch, dim)
+            Data.
+        condition, probes
+            See `Velocity.with_divergence`.
+        noise : Tensor of shape (batch,), optional
+            Noise of every row, in place of the flow's.
+        """
+        z, log_volume = self.to_base(x, condition, probes, noise)
         return self.base.log_density(z) + log_volume
 
-    def to_base(self, x: Tensor, condition: Tensor, probes: Tensor) -> tuple[Tensor, Tensor]:
-        """Where data come from, and the logarithm of how much volumes grow on the way there."""
-        end, share = self._end()
-        start = torch.cat([x * share, torch.zeros_like(x[:, :1])], -1)
-        moved = self._moved(self._with_volume(condition, probes), start, [end, 0.0])
-        log_share = x.shape[-1] * torch.log(torch.tensor(share)).item()
-        return moved[:, :-1], log_share + moved[:, -1]
+    def to_base(
+        self, x: Tensor, condition: Tensor, probes: Tensor, noise: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Where data come from, and the logarithm of how much volumes grow on the way there.
+
+        The arguments are those of ``log_density``.
+        """
+        end = end_of_noise(self.noise if noise is None else noise).expand(len(x))
+        share = shares(end)[1][:, None]
+        start = torch.cat([x * share, torch.zeros_like(share)], -1)
+        clock = torch.stack([end, torch.zeros_like(end)], -1)
+        moved = self._moved(self._with_volume(condition, probes), start, clock)
+        return moved[:, :-1], moved[:, -1] + x.shape[-1] * share[:, 0].log()
 
     def from_base(self, z: Tensor, condition: Tensor) -> Tensor:
         """Where points of the base are moved to."""
-        end, share = self._end()
-        return self._moved(lambda t, s: self.velocity(t, s, condition), z, [0.0, end]) / share
-
-    def _end(self) -> tuple[float, float]:
-        """Time of the data, and the share of them in the state there."""
         end = end_of_noise(self.noise)
-        return end, float(shares(torch.tensor(end, dtype=torch.float64))[1])
+        clock = torch.cat([torch.zeros_like(end), end])
+        moved = self._moved(lambda t, s: self.velocity(t, s, condition), z, clock)
+        return moved / shares(end)[1]
 
     def _with_volume(self, condition: Tensor, probes: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The field, with the divergence as one coordinate more."""
@@ -91,7 +118,6 @@ class Flow(nn.Module):
         return field
 
     def _moved(
-        self, field: Callable[[Tensor, Tensor], Tensor], start: Tensor, times: list[float]
+        self, field: Callable[[Tensor, Tensor], Tensor], start: Tensor, clock: Tensor
     ) -> Tensor:
-        clock = torch.tensor(times, dtype=start.dtype, device=start.device)
         return solve(field, start, clock, solver=self.solver, **self.options).ys[:, -1]

@@ -47,6 +47,6 @@ def on_path(t: Tensor, noise: Tensor, x: Tensor) -> Point:
     return of_noise * noise + of_x * x, QUARTER * (of_noise * x - of_x * noise)
 
 
-def end_of_noise(noise: float) -> float:
+def end_of_noise(noise: Tensor) -> Tensor:
     """Time at which the share of noise is so many times that of the data; 1 for none."""
-    return math.atan2(1.0, noise) / QUARTER
+    return torch.atan2(torch.ones_like(noise), noise) / QUARTER

@@ -12,8 +12,6 @@ from torch import Tensor
 
 __all__ = ["Rows"]
 
-LEAST_STEPS = 50
-
 
 @dataclass(frozen=True)
 class Rows:
@@ -40,15 +38,15 @@ class Rows:
         """Some of the rows."""
         return Rows(self.x[chosen], self.condition[chosen], self.weights[chosen])
 
-    def steps_per_epoch(self, size: int) -> int:
-        """Batches of an epoch: a pass, or several of a few rows."""
-        return max(-(-len(self) // size), LEAST_STEPS)
+    def steps_per_epoch(self, size: int, least: int) -> int:
+        """Batches of an epoch: a pass, or more where a pass has too few."""
+        return max(-(-len(self) // size), least)
 
-    def epochs(self, size: int, rng: np.random.Generator) -> Iterator[Iterator[Rows]]:
-        """Endless epochs."""
+    def epochs(self, size: int, steps: int, rng: np.random.Generator) -> Iterator[Iterator[Rows]]:
+        """Endless epochs of so many batches."""
         batches = self._batches(size, rng)
         while True:
-            yield islice(batches, self.steps_per_epoch(size))
+            yield islice(batches, steps)
 
     def _batches(self, size: int, rng: np.random.Generator) -> Iterator[Rows]:
         """Endless batches of nearly equal size, every row once before any row twice."""

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["KINDS", "Space"]
+__all__ = ["Space"]
 
 Float64 = npt.NDArray[np.float64]
-KINDS = ("none", "standard", "whiten")
 SMALLEST_SHARE = 1e-6
 
 
@@ -20,6 +19,7 @@ class Space:
 
     Attributes
     ----------
+    kind : {"none", "standard", "whiten"}
     centre : array of shape (dim,)
         What is mapped to 0.
     forward, backward : array of shape (dim, dim)
@@ -28,6 +28,7 @@ class Space:
         Logarithm of the determinant of ``forward``.
     """
 
+    kind: str
     centre: Float64
     forward: Float64
     backward: Float64
@@ -48,24 +49,20 @@ class Space:
         """
         dim = X.shape[1]
         if kind == "none":
-            return cls(np.zeros(dim), np.eye(dim), np.eye(dim), 0.0)
+            return cls(kind, np.zeros(dim), np.eye(dim), np.eye(dim), 0.0)
         centre = np.average(X, axis=0, weights=weights)
         scales = _scales(X - centre, weights)
         if kind == "standard":
-            return cls._with(centre, np.diag(1 / scales), np.diag(scales), -np.log(scales).sum())
+            volume = -float(np.log(scales).sum())
+            return cls(kind, centre, np.diag(1 / scales), np.diag(scales), volume)
         within = (X - centre) / scales
         correlation = (within * weights[:, None]).T @ within / weights.sum()
         values, vectors = np.linalg.eigh(correlation)
         spreads = np.sqrt(np.maximum(values, SMALLEST_SHARE * values[-1]))
-        forward = (vectors / spreads) / scales[:, None]
-        backward = (vectors * spreads).T * scales
-        return cls._with(centre, forward, backward, -np.log(spreads).sum() - np.log(scales).sum())
-
-    @classmethod
-    def _with(
-        cls, centre: Float64, forward: Float64, backward: Float64, log_volume: float
-    ) -> Space:
-        return cls(centre, forward, backward, float(log_volume))
+        # The symmetric root: it keeps near the features, and signs of vectors don't matter.
+        forward = (vectors / spreads) @ vectors.T / scales[:, None]
+        backward = (vectors * spreads) @ vectors.T * scales
+        return cls(kind, centre, forward, backward, -float(np.log(spreads * scales).sum()))
 
     def inside(self, X: Float64) -> Float64:
         """Map data ``(n, dim)`` into the space."""

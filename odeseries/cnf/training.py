@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,12 +11,17 @@ from torch import Tensor
 
 from odeseries.checkpoints import Randomness
 from odeseries.cnf.flow import Flow
+from odeseries.cnf.held_out import HeldOut
 from odeseries.cnf.path import on_path
 from odeseries.cnf.rows import Rows
 from odeseries.control import Control
 from odeseries.training import Loop, Trained
 
 __all__ = ["Schedule", "Task"]
+
+AVERAGING = {"flow_matching": 0.998, "likelihood": 0.97}
+LEAST_STEPS = {"flow_matching": 200, "likelihood": 20}
+"""Batches of an epoch, unless a pass has more."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,6 @@ class Schedule:
         Standard deviation of what is added to the data when their likelihood is maximised.
     """
 
-    objective: str
     batch_size: int
     learning_rate: float
     weight_decay: float
@@ -48,6 +53,8 @@ class Task:
         Trained in place.
     rows : Rows
         On the device of the flow.
+    objective : {"flow_matching", "likelihood"}
+        What is minimised.
     schedule : Schedule
     seed : int
         Of the order of the rows, of times, noise and probes.
@@ -58,27 +65,47 @@ class Task:
     """
 
     def __init__(
-        self, flow: Flow, rows: Rows, schedule: Schedule, seed: int, control: Control, name: str
+        self,
+        flow: Flow,
+        rows: Rows,
+        objective: str,
+        schedule: Schedule,
+        seed: int,
+        control: Control,
+        name: str,
     ) -> None:
         self.flow, self.rows, self.schedule = flow, rows, schedule
         self.rng = np.random.default_rng(seed)
         self.generator = torch.Generator().manual_seed(seed)
+        self.steps = rows.steps_per_epoch(schedule.batch_size, LEAST_STEPS[objective])
         losses = {"flow_matching": self._matching, "likelihood": self._likelihood}
         self.loop: Loop[Rows] = Loop(
             flow,
-            losses[schedule.objective],
+            losses[objective],
             learning_rate=schedule.learning_rate,
             decay=schedule.weight_decay,
             description=name,
             verbose=schedule.verbose,
             control=control,
             randomness=Randomness(self.rng, self.generator),
+            averaging=AVERAGING[objective],
         )
 
     def cycle(self, n_epochs: int) -> Trained:
         """Train for so many epochs on one rise and fall of the rate."""
-        steps = n_epochs * self.rows.steps_per_epoch(self.schedule.batch_size)
-        return self.loop.cycle(self.rows.epochs(self.schedule.batch_size, self.rng), steps)
+        return self.loop.cycle(self._epochs(), n_epochs * self.steps)
+
+    def search(self, held: HeldOut, max_epochs: int, patience: int) -> Trained:
+        """Train at a constant rate until the likelihood of rows held out stops rising."""
+        return self.loop.search(
+            self._epochs(),
+            lambda: held.best(self.flow)[0],
+            max_epochs=max_epochs,
+            patience=patience,
+        )
+
+    def _epochs(self) -> Iterator[Iterator[Rows]]:
+        return self.rows.epochs(self.schedule.batch_size, self.steps, self.rng)
 
     def _matching(self, rows: Rows) -> Tensor:
         r"""Weighted mean of :math:`\|v(t, s_t) - \dot s_t\|^2 / d`, the times spread evenly."""

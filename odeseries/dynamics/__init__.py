@@ -3,6 +3,7 @@
 from odeseries.dynamics.augmented import Augmented
 from odeseries.dynamics.convolutional import Convolutional
 from odeseries.dynamics.first_order import MLP
+from odeseries.dynamics.fourier import Fourier
 from odeseries.dynamics.hamiltonian import Hamiltonian
 from odeseries.dynamics.linear import Linear
 from odeseries.dynamics.second_order import SecondOrder
@@ -14,6 +15,7 @@ __all__ = [
     "Augmented",
     "Convolutional",
     "Disturbed",
+    "Fourier",
     "Hamiltonian",
     "Linear",
     "SecondOrder",

@@ -1,0 +1,219 @@
+"""From data to a flow: what is tried on rows held out, and the training on all of them."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from odeseries.cnf.audit import LARGEST_ERROR, audited
+from odeseries.cnf.bases import Base, MixtureBase, NormalBase
+from odeseries.cnf.flow import Flow
+from odeseries.cnf.held_out import NOISES, HeldOut, split
+from odeseries.cnf.routes import Ground, Route, routes
+from odeseries.cnf.rows import Rows
+from odeseries.cnf.training import Schedule, Task
+from odeseries.cnf.velocity import Velocity
+from odeseries.control import Control, Record
+from odeseries.errors import ConvergenceWarning
+from odeseries.interfaces import Dynamics, Solver
+from odeseries.nets import seeded_weights
+
+__all__ = ["Fit", "Fitted", "Recipe"]
+
+Float64 = npt.NDArray[np.float64]
+RATES = {"flow_matching": 1e-2, "likelihood": 3e-3}
+TRAINING_STEPS, JUDGING_STEPS, AUDITED_STEPS = 4, 10, 8
+AUDITED_ROWS = 200
+FEWEST_ROWS = 10
+"""Fewer are not shared into rows to train on and rows held out."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a user asks for; see the parameters of the estimator."""
+
+    objective: str
+    base: str
+    dynamics: str | type[Dynamics]
+    dynamics_params: Mapping[str, Any]
+    divergence: str
+    n_probes: int
+    noise: float | str
+    solver: str | type[Solver]
+    solver_params: Mapping[str, Any] | None
+    max_epochs: int
+    batch_size: int
+    learning_rate: float | None
+    weight_decay: float
+    early_stopping: bool
+    validation_fraction: float
+    patience: int
+    verbose: bool
+
+    def steps(self, default: int) -> dict[str, Any]:
+        """Options of the solver, those of the user first."""
+        return {"n_steps": default} if self.solver_params is None else dict(self.solver_params)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained flow, and what is told about its training."""
+
+    flow: Flow
+    objective: str
+    error: float
+    n_epochs: int
+    records: list[Record]
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """How far a route came on rows held out: the best loss, after so many epochs."""
+
+    route: Route
+    loss: float
+    n_epochs: int
+    noise: float
+    records: list[Record]
+    interrupted: bool = False
+
+
+class Fit:
+    """The training of one flow.
+
+    Parameters
+    ----------
+    recipe : Recipe
+    ground : Ground
+        Where the flow is learnt.
+    rows : Rows
+        Data there, on the device of the flow.
+    seed : int
+        Of everything random.
+    control : Control
+        Time, callbacks and checkpoints.
+    """
+
+    def __init__(
+        self, recipe: Recipe, ground: Ground, rows: Rows, seed: int, control: Control
+    ) -> None:
+        self.recipe, self.ground, self.rows = recipe, ground, rows
+        self.seed, self.control = seed, control
+        signs = np.random.default_rng(seed).choice([-1.0, 1.0], (recipe.n_probes, 1, self.dim))
+        self.probes = torch.as_tensor(signs, device=rows.x.device)
+
+    @property
+    def dim(self) -> int:
+        """Dimension of the data."""
+        return self.rows.x.shape[1]
+
+    def run(self) -> Fitted:
+        """Try what there is to choose, and train the best on all rows."""
+        chosen, records = self._chosen()
+        flow = self._flow(chosen.route, self.rows)
+        interrupted = chosen.interrupted
+        if chosen.n_epochs:
+            task = self._task(flow, self.rows, chosen.route, "training")
+            trained = task.cycle(chosen.n_epochs)
+            records, interrupted = records + trained.records, interrupted or trained.interrupted
+        flow.noise.fill_(chosen.noise)
+        if interrupted:
+            text = "Interrupted: kept are the averaged weights so far."
+            warnings.warn(text, ConvergenceWarning, stacklevel=4)
+        error = self._audit(flow)
+        return Fitted(
+            flow.eval(), chosen.route.objective, error, chosen.n_epochs, records, interrupted
+        )
+
+    def _chosen(self) -> tuple[_Trial, list[Record]]:
+        """The best route, with the records of all trials."""
+        possible = routes(self.recipe.objective, self.recipe.base)
+        if not self.recipe.early_stopping or len(self.rows) < FEWEST_ROWS:
+            noise = self._noises(possible[0])[0]
+            return _Trial(possible[0], np.nan, self.recipe.max_epochs, noise, []), []
+        trials = [self._tried(route) for route in possible]
+        records = [record for trial in trials for record in trial.records]
+        return min(trials, key=lambda trial: trial.loss), records
+
+    def _tried(self, route: Route) -> _Trial:
+        """Train on a part until the rows held out are no longer more likely."""
+        known, held = split(
+            self.rows, self.recipe.validation_fraction, np.random.default_rng(self.seed)
+        )
+        judge = HeldOut(held, self.probes, self._noises(route), self.recipe.steps(JUDGING_STEPS))
+        flow = self._flow(route, known)
+        at_rest = judge.best(flow)[0]
+        task = self._task(flow, known, route, f"trial of {route.name}")
+        trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience)
+        loss, noise = judge.best(flow)
+        n_epochs = -(-trained.steps // task.steps)
+        if route.objective == "likelihood" and not loss < at_rest:
+            loss, noise, n_epochs = at_rest, 0.0, 0
+        return _Trial(route, loss, n_epochs, noise, trained.records, trained.interrupted)
+
+    def _noises(self, route: Route) -> tuple[float, ...]:
+        """Noise of the density that is to be chosen from."""
+        if route.objective == "likelihood":
+            return (0.0,)
+        return NOISES if self.recipe.noise == "auto" else (float(self.recipe.noise),)
+
+    def _flow(self, route: Route, rows: Rows) -> Flow:
+        """An untrained flow, on a base that fits these rows."""
+        with seeded_weights(self.seed):
+            velocity = Velocity(
+                self.recipe.dynamics,
+                self.dim,
+                rows.condition.shape[1],
+                params=self.recipe.dynamics_params,
+                divergence=self.recipe.divergence,
+                at_rest=route.objective == "likelihood",
+            )
+        base = self._mixture(rows) if route.mixed else NormalBase(self.dim)
+        options = self.recipe.steps(TRAINING_STEPS)
+        flow = Flow(velocity, base, solver=self.recipe.solver, options=options)
+        return flow.to(rows.x.device)
+
+    def _mixture(self, rows: Rows) -> Base:
+        """The chosen mixture, fitted to rows drawn by their weights unless these are equal."""
+        x, weights = rows.x.double().cpu().numpy(), rows.weights.double().cpu().numpy()
+        if np.ptp(weights) > 0:
+            rng = np.random.default_rng(self.seed)
+            x = x[rng.choice(len(x), len(x), p=weights / weights.sum())]
+        return MixtureBase.of(self.ground.mixture.fit(x, self.seed))
+
+    def _task(self, flow: Flow, rows: Rows, route: Route, name: str) -> Task:
+        recipe = self.recipe
+        schedule = Schedule(
+            batch_size=recipe.batch_size,
+            learning_rate=recipe.learning_rate or RATES[route.objective],
+            weight_decay=recipe.weight_decay,
+            n_probes=recipe.n_probes,
+            noise=0.0 if recipe.noise == "auto" else float(recipe.noise),
+            verbose=recipe.verbose,
+        )
+        return Task(flow, rows, route.objective, schedule, self.seed, self.control, name)
+
+    def _audit(self, flow: Flow) -> float:
+        """Let the flow have the steps that its density needs; the error that is left."""
+        rows = self.rows.take(slice(0, AUDITED_ROWS))
+        flow.options = self.recipe.steps(AUDITED_STEPS)
+        exact = copy.deepcopy(flow).double()
+        parts: list[Tensor] = [rows.x.double(), rows.condition.double(), self.probes]
+        flow.options, error = audited(exact, *parts)
+        if error >= LARGEST_ERROR:
+            warnings.warn(
+                f"The log-density still changes by {error:.2g} nats when it is solved more "
+                f"finely than with {flow.options}: give solver_params of finer steps.",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return error

@@ -1,0 +1,93 @@
+"""A vector field that is quick to learn details."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from odeseries.interfaces import Dynamics
+from odeseries.nets import trace_of_layers
+
+__all__ = ["Fourier"]
+
+
+class Fourier(Dynamics):
+    r"""Field :math:`W_3\, \mathrm{silu}(W_2 [\tanh(W_1 z + b), \sin(\Omega z + \varphi)])`.
+
+    The waves resolve details that a perceptron learns slowly. All features are bounded, and so is
+    the field: far away it neither grows nor explodes.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the state.
+    n_inputs : int, default=0
+        Number of known inputs, which every feature of the first layer sees.
+    hidden : int, default=128
+        Width of both hidden layers; half of the first are waves.
+    frequency : float, default=1.5
+        Standard deviation of the angular frequencies along any direction, in two dimensions; of
+        each coordinate it is :math:`\sqrt{2 / d}` times that.
+
+    References
+    ----------
+    Tancik, M., Srinivasan, P. P., Mildenhall, B., et al. (2020). Fourier Features Let Networks
+    Learn High Frequency Functions in Low Dimensional Domains. NeurIPS. Equation (5); here the
+    frequencies are learnt on.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from odeseries.dynamics import Fourier
+    >>> Fourier(3)(torch.zeros(5, 1), torch.zeros(5, 3)).shape
+    torch.Size([5, 3])
+    """
+
+    takes_inputs: ClassVar[bool] = True
+    closed_divergence = True
+
+    def __init__(
+        self, dim: int, *, n_inputs: int = 0, hidden: int = 128, frequency: float = 1.5
+    ) -> None:
+        super().__init__(dim, n_inputs=n_inputs)
+        if hidden < 2:
+            raise ValueError(f"hidden={hidden} must be at least 2: half of the features are waves.")
+        self.n_waves = hidden // 2
+        self.first = nn.Linear(dim + n_inputs, hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.last = nn.Linear(hidden, dim)
+        with torch.no_grad():
+            spread = frequency * math.sqrt(2 / dim)
+            self.first.weight[: self.n_waves, :dim].normal_(0, spread)
+            self.first.bias[: self.n_waves].uniform_(0, 2 * math.pi)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Derivative of the state, the same at every time."""
+        del t
+        waves, bumps = self._first(state, inputs)
+        features = torch.cat([waves.sin(), bumps.tanh()], -1)
+        out: Tensor = self.last(functional.silu(self.second(features)))
+        return out
+
+    def with_divergence(
+        self, t: Tensor, state: Tensor, inputs: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Derivative and divergence, exact."""
+        del t
+        waves, bumps = self._first(state, inputs)
+        bumps = bumps.tanh()
+        arguments = self.second(torch.cat([waves.sin(), bumps], -1))
+        gate = arguments.sigmoid()
+        hidden = arguments * gate
+        slopes = (torch.cat([waves.cos(), 1 - bumps**2], -1), gate + hidden * (1 - gate))
+        weights = (self.first.weight, self.second.weight, self.last.weight)
+        return self.last(hidden), trace_of_layers(weights, slopes)
+
+    def _first(self, state: Tensor, inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Phases of the waves, and arguments of the other features."""
+        arguments = self.first(self.with_inputs(state, inputs))
+        return arguments[..., : self.n_waves], arguments[..., self.n_waves :]
