@@ -17,7 +17,7 @@ __all__ = ["SINGLE", "Choice", "best_mixture"]
 Float64 = npt.NDArray[np.float64]
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
 FLOORS = (1e-6, 1e-2, 0.1, 0.3)
-FEW_ROWS = 500
+FEWEST_ROWS, FEW_ROWS = 10, 500
 MOST_JUDGED = 1000
 """Rows that a mixture is judged on, unless the first fold has more."""
 PATIENCE = 2
@@ -61,7 +61,9 @@ def best_mixture(X: Float64, seed: int) -> Choice:
     seed : int
         Of the folds and of where the fits begin.
     """
-    n_folds = min(5 if len(X) < FEW_ROWS else 3, len(X))
+    if len(X) < FEWEST_ROWS:
+        return SINGLE
+    n_folds = 5 if len(X) < FEW_ROWS else 3
     folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(X))
     folds = folds[: max(1, n_folds * MOST_JUDGED // len(X))]
     most = len(folds[0][0]) // 4
