@@ -2,6 +2,7 @@
 
 from odeseries import datasets, metrics
 from odeseries.cnf import CNFDensityEstimator
+from odeseries.encoders import Encoder
 from odeseries.errors import (
     ConvergenceWarning,
     DataError,
@@ -21,6 +22,8 @@ from odeseries.forecasters import (
     LatentSDEForecaster,
     NeuralODEForecaster,
     ODERNNForecaster,
+    flow_network,
+    n_row_features,
 )
 from odeseries.frames import future_times
 from odeseries.hookspecs import hookimpl
@@ -51,6 +54,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "Dynamics",
+    "Encoder",
     "Event",
     "GradientWarning",
     "LatentODEForecaster",
@@ -77,10 +81,12 @@ __all__ = [
     "VectorField",
     "backtest",
     "datasets",
+    "flow_network",
     "future_times",
     "hookimpl",
     "load",
     "metrics",
+    "n_row_features",
     "plot_forecast",
     "plot_history",
     "random_end",

@@ -1,5 +1,6 @@
-"""Built-in forecasters."""
+"""Built-in forecasters, and the network for those of plugins."""
 
+from odeseries.forecasters.assembly import flow_network, n_row_features
 from odeseries.forecasters.auto import AutoForecaster
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
@@ -16,4 +17,6 @@ __all__ = [
     "LatentSDEForecaster",
     "NeuralODEForecaster",
     "ODERNNForecaster",
+    "flow_network",
+    "n_row_features",
 ]

@@ -24,8 +24,8 @@ LENGTHS = {"a": 26, "b": 20, "c": 23}
 ASKED = [10.3, 10.8, 4.2, -0.5, 10.3]
 TINY: dict[str, Any] = {
     "max_epochs": 1,
-    "batch_size": 8,
-    "n_rows": 6,
+    "batch_size": 32,
+    "n_rows": 4,
     "n_lags": 2,
     "seasonality": None,
     "random_state": 0,
