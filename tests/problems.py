@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-__all__ = ["DECAY", "LOGISTIC", "PROBLEMS", "ROTATION", "SEASONAL", "Problem"]
+__all__ = ["DECAY", "FORCED", "LOGISTIC", "PROBLEMS", "ROTATION", "SEASONAL", "Problem"]
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,19 @@ def _seasonal(y0: Tensor, start: Tensor, t: Tensor) -> Tensor:
     return y0[:, None] * torch.exp(torch.sin(t) - torch.sin(start))[..., None]
 
 
+def _swing(t: Tensor) -> Tensor:
+    return ((2 * torch.sin(2 * t) + torch.cos(2 * t)) / 5)[..., None]
+
+
+def _forced(y0: Tensor, start: Tensor, t: Tensor) -> Tensor:
+    return _swing(t) + (y0[:, None] - _swing(start)) * torch.exp(start - t)[..., None]
+
+
 DECAY = Problem("decay", lambda t, y: -y, _rows([1.0], [-2.0], [0.5]), _decay)
 ROTATION = Problem("rotation", _turn, _rows([1.0, 0.0], [0.0, 2.0], [-1.0, 1.0]), _turned)
 LOGISTIC = Problem("logistic", lambda t, y: y * (1 - y), _rows([0.1], [0.5], [0.9]), _logistic)
 SEASONAL = Problem(
     "seasonal", lambda t, y: torch.cos(t) * y, _rows([1.0], [2.0], [-1.0]), _seasonal
 )
+FORCED = Problem("forced", lambda t, y: torch.cos(2 * t) - y, _rows([1.0], [2.0], [-1.0]), _forced)
 PROBLEMS = [DECAY, ROTATION, LOGISTIC, SEASONAL]

@@ -89,9 +89,9 @@ def test_observed_order_is_the_stated_one(solver: str, problem: Problem, directi
     """Halving the step divides the error by 2^order, at private times between the steps too."""
     times = private_times(direction)
     coarse, fine = (
-        largest_error(problem, times, solver=solver, n_steps=n_steps) for n_steps in (80, 160)
+        largest_error(problem, times, solver=solver, n_steps=n_steps) for n_steps in (160, 320)
     )
-    assert math.log2(coarse / fine) == pytest.approx(get("solver", solver).order, abs=0.3)
+    assert math.log2(coarse / fine) == pytest.approx(get("solver", solver).order, abs=0.2)
 
 
 @pytest.mark.parametrize("name", [n for n, method in METHODS.items() if not method.adaptive])

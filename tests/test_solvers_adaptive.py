@@ -13,7 +13,7 @@ from odeseries.interfaces import Dynamics, Solver
 from odeseries.plugins import get
 from odeseries.solvers import solve
 from odeseries.solvers.runge_kutta import AdaptiveStep, FixedStep, RungeKutta
-from tests.problems import DECAY, PROBLEMS, ROTATION, SEASONAL, Problem
+from tests.problems import DECAY, FORCED, LOGISTIC, PROBLEMS, ROTATION, SEASONAL, Problem
 from tests.test_solvers import private_times
 
 OWN = ["euler", "midpoint", "heun", "rk4", "dopri5", "tsit5"]
@@ -64,17 +64,29 @@ def at_ends(solver: str, problem: Problem, times: Tensor, n_steps: int) -> float
     return float((found - problem.solution(ends)).abs().max())
 
 
+# The fifth-order term of tsit5 is so small on SEASONAL that the next one hides it until rounding.
+ORDERS = [
+    (solver, FORCED if solver == "tsit5" and problem is SEASONAL else problem)
+    for solver in OWN
+    for problem in PROBLEMS
+]
+
+
+def steps(solver: str, problem: Problem) -> int:
+    """So many that the leading term of the error rules, and rounding does not."""
+    if get("solver", solver).order < 5:
+        return 160
+    return 40 if solver == "dopri5" or problem is LOGISTIC else 80
+
+
 @pytest.mark.parametrize("direction", [1, -1])
-@pytest.mark.parametrize("problem", PROBLEMS, ids=lambda p: p.name)
-@pytest.mark.parametrize("solver", OWN)
+@pytest.mark.parametrize(("solver", "problem"), ORDERS, ids=lambda x: getattr(x, "name", x))
 def test_observed_order_is_the_stated_one(solver: str, problem: Problem, direction: int) -> None:
-    """Halving the steps divides the error by 2^order, forward and backward."""
-    times, order = private_times(direction), get("solver", solver).order
-    n_steps = 40 if order == 5 else 160
+    """Halving the steps divides the error by 2^order within 0.2 powers, forward and backward."""
+    times, n_steps = private_times(direction), steps(solver, problem)
     coarse, fine = (at_ends(solver, problem, times, n) for n in (n_steps, 2 * n_steps))
     observed = math.log2(coarse / fine)
-    # The fifth-order term of tsit5 is so small that the next one still adds to what is seen.
-    assert observed == pytest.approx(order, abs=0.6 if solver == "tsit5" else 0.3)
+    assert observed == pytest.approx(get("solver", solver).order, abs=0.2)
 
 
 @pytest.mark.parametrize("solver", ADAPTIVE)
