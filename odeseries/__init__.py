@@ -40,7 +40,7 @@ from odeseries.model import Model
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 from odeseries.odenet import ODENetClassifier
 from odeseries.persistence import load
-from odeseries.plotting import plot_forecast, plot_history
+from odeseries.plotting import phase_portrait, plot_forecast, plot_history
 from odeseries.plugins import register
 from odeseries.solvers import Event, Regularised, random_end, row_seeds, solve, solve_event
 from odeseries.windows import Batch, Side
@@ -87,6 +87,7 @@ __all__ = [
     "load",
     "metrics",
     "n_row_features",
+    "phase_portrait",
     "plot_forecast",
     "plot_history",
     "random_end",

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["plot_forecast", "plot_history", "pyplot"]
+__all__ = ["phase_portrait", "plot_forecast", "plot_history", "pyplot"]
 
 SEEN, AHEAD, HELD_OUT = "#3d4a57", "#0b7285", "#c2410c"
 
@@ -113,6 +114,70 @@ def plot_history(estimator: Any, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("loss")
     ax.locator_params(axis="x", integer=True)
     return _finished(ax, "best")
+
+
+def phase_portrait(
+    estimator: Any,
+    bounds: tuple[tuple[float, float], tuple[float, float]],
+    *,
+    coordinates: tuple[int, int] = (0, 1),
+    at: ArrayLike = (0.0, 0.0),
+    inputs: ArrayLike | None = None,
+    paths: pd.DataFrame | None = None,
+    n_points: int = 25,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the streamlines of a learned vector field over two coordinates of its states.
+
+    Parameters
+    ----------
+    estimator : fitted estimator
+        With a ``vector_field``.
+    bounds : pair of pairs of float
+        Lowest and highest value of either coordinate.
+    coordinates : pair of int
+        Which coordinates of the states are drawn, to the right and up.
+    at : array-like of shape (state_dim,)
+        A state, which gives the values of the other coordinates.
+    inputs : array-like of shape (n_inputs,), optional
+        Known covariates; their training means by default.
+    paths : DataFrame, optional
+        States from ``latent``, drawn as a line.
+    n_points : int
+        Points along each coordinate at which the field is asked.
+    ax : matplotlib.axes.Axes, optional
+        Where to draw; a new figure by default.
+
+    Returns
+    -------
+    matplotlib.axes.Axes
+
+    Raises
+    ------
+    ImportError
+        If matplotlib is not installed.
+    NotFittedError
+        If the estimator is not fitted.
+    """
+    ax = _axes() if ax is None else ax
+    right, up = coordinates
+    x, y = (np.linspace(low, high, n_points) for low, high in bounds)
+    grid = np.tile(np.asarray(at, dtype=np.float64), (n_points, n_points, 1))
+    grid[..., right], grid[..., up] = np.meshgrid(x, y)
+    slopes = estimator.vector_field(grid, inputs)
+    speed = np.hypot(slopes[..., right], slopes[..., up])
+    lines = ax.streamplot(
+        x, y, slopes[..., right], slopes[..., up], color=speed, cmap="viridis", linewidth=0.9
+    )
+    ax.figure.colorbar(lines.lines, ax=ax, label="speed")
+    names = [f"coordinate {k}" for k in coordinates]
+    if paths is not None:
+        line = paths.iloc[:, list(coordinates)]
+        names = [name if isinstance(name, str) else f"coordinate {name}" for name in line.columns]
+        ax.plot(line.iloc[:, 0], line.iloc[:, 1], color=HELD_OUT, linewidth=1.6, label="path")
+        ax.legend(loc="upper left", framealpha=0.85, edgecolor="none")
+    ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
+    return ax
 
 
 def pyplot() -> Any:

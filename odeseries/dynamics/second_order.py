@@ -14,6 +14,8 @@ __all__ = ["SecondOrder"]
 
 DAMPING = 0.5
 """Of springs of stiffness 1 to begin with, which oscillate and come to rest."""
+CORRECTION = 0.1
+"""So that what is linear is learned by the linear function, which goes on beyond the data."""
 
 
 class SecondOrder(Dynamics):
@@ -110,5 +112,5 @@ class SecondOrder(Dynamics):
             seen = torch.cat([seen, t.expand_as(state[..., :1])], -1)
         acceleration = self.springs(seen)
         if self.nonlinear is not None:
-            acceleration = acceleration + self.nonlinear(seen)
+            acceleration = acceleration + CORRECTION * self.nonlinear(seen)
         return torch.cat([state[..., self.state_dim // 2 :], acceleration], -1)

@@ -11,6 +11,7 @@ from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.diagnostics import FlowForecaster
 from odeseries.forecasters.network import FlowNetwork, Interpolation, Sizes
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
@@ -19,7 +20,7 @@ from odeseries.likelihoods import HEADS
 __all__ = ["LatentODEForecaster"]
 
 
-class LatentODEForecaster(BaseForecaster):
+class LatentODEForecaster(FlowForecaster):
     """Latent state encoded from what is seen, following a learned dynamics to any time.
 
     The rows next to a query are read towards it; the state at the nearest one follows the

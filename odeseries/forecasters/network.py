@@ -13,9 +13,9 @@ from torch.nn import functional
 from odeseries.anchoring import Anchor, Anchored
 from odeseries.driving import Driven, InputPath
 from odeseries.encoders import Encoder
+from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
-from odeseries.model import Model
 from odeseries.nets import Perceptron, zero_last_layer
 from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
@@ -53,7 +53,7 @@ class Sizes:
         return 3 * self.n_lags + 2 * self.n_seasonal + 6
 
 
-class FlowNetwork(Model):
+class FlowNetwork(Traced):
     """Latent flow from the anchor of each side to the query, decoded channel by channel.
 
     The state at a side's anchor comes from an encoder of its rows, follows the dynamics for the
@@ -168,12 +168,9 @@ class FlowNetwork(Model):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Hidden features, linear skip and additional loss of one side."""
         statics = self._statics(side, anchored)
-        rows = self._rows(side, anchored)
         path = self._path(side)
-        code = self.encoder(rows, side.gaps, side.length, path)
-        extra = torch.zeros(len(rows), device=rows.device)
-        if not self.tied:
-            code = self.initial(torch.cat([code, statics.flatten(1)], -1))
+        code = self._code(side, anchored, path)
+        extra = torch.zeros(len(code), device=code.device)
         if self.variational:
             code, divergence = _sampled(code, generator)
             extra = self._reconstruction(side, anchored, code, divergence, path) * side.present
@@ -193,6 +190,30 @@ class FlowNetwork(Model):
         known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction]
         return torch.cat([centred, side.mask, torch.log1p(10 * times), *known], -1)
 
+    def trace(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Latent states at the queries, and evaluations of the field."""
+        anchored = self.anchor(batch)
+        found = []
+        for side in batch.sides():
+            path = self._path(side)
+            code = self._code(side, anchored, path)
+            code = code.chunk(2, -1)[0] if self.variational else code
+            found.append(self._states(code, side.lead, path))
+        if batch.right is None:
+            return found[0]
+        ahead = batch.left.present | ~batch.right.present
+        (first, work), (second, other) = found
+        return torch.where(ahead[:, None, None], first, second), torch.where(ahead, work, other)
+
+    def _code(self, side: Side, anchored: Anchored, path: InputPath | None) -> Tensor:
+        """Initial vector at the anchor of a side, or its mean and spread."""
+        code: Tensor = self.encoder(self._rows(side, anchored), side.gaps, side.length, path)
+        if self.tied:
+            return code
+        statics = self._statics(side, anchored).flatten(1)
+        out: Tensor = self.initial(torch.cat([code, statics], -1))
+        return out
+
     def _statics(self, side: Side, anchored: Anchored) -> Tensor:
         """Level and scale of every channel, (batch, channels, 2)."""
         level = torch.tanh(self.anchor.clipped(anchored.level) / 2)
@@ -209,6 +230,10 @@ class FlowNetwork(Model):
 
     def _flow(self, code: Tensor, lead: Tensor, path: InputPath | None) -> Tensor:
         """Latent vector at every lead, (batch, n_queries, dim)."""
+        return self.dynamics.read(self._states(code, lead, path)[0])
+
+    def _states(self, code: Tensor, lead: Tensor, path: InputPath | None) -> tuple[Tensor, Tensor]:
+        """State at every lead, (batch, n_queries, state_dim), and evaluations of the field."""
         order = lead.abs().argsort(1)
         times = functional.pad(lead.gather(1, order), (1, 0))
         flow = self.dynamics if path is None else Driven(self.dynamics, path)
@@ -220,9 +245,9 @@ class FlowNetwork(Model):
             on_failure="raise" if self.training else "nan",
             **self.solver_params,
         )
-        states = flow.read(solution.ys[:, 1:])
+        states = solution.ys[:, 1:]
         back = order.argsort(1)[..., None].expand_as(states)
-        return states.gather(1, back)
+        return states.gather(1, back), solution.stats.nfe
 
     def _common(
         self, state: Tensor, lead: Tensor, phases: Tensor, inputs: Tensor, backward: bool

@@ -11,6 +11,7 @@ from odeseries.anchoring import Anchor
 from odeseries.encoders import GRUEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.diagnostics import FlowForecaster
 from odeseries.forecasters.network import Interpolation
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.forecasters.shooting import ShootingNetwork
@@ -20,7 +21,7 @@ from odeseries.likelihoods import HEADS
 __all__ = ["NeuralODEForecaster"]
 
 
-class NeuralODEForecaster(BaseForecaster):
+class NeuralODEForecaster(FlowForecaster):
     """The data are the state of a dynamics, which is shot from the last observations.
 
     The channels, standardised, are coordinates of the state; velocities and other coordinates

@@ -11,6 +11,7 @@ from odeseries.anchoring import Anchor
 from odeseries.encoders import ODERNNEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.diagnostics import FlowForecaster
 from odeseries.forecasters.network import FlowNetwork, Interpolation
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
 from odeseries.interfaces import Dynamics
@@ -19,7 +20,7 @@ from odeseries.likelihoods import HEADS
 __all__ = ["ODERNNForecaster"]
 
 
-class ODERNNForecaster(BaseForecaster):
+class ODERNNForecaster(FlowForecaster):
     """One state that follows a dynamics between observations and jumps at each.
 
     The state filters the rows next to a query, one after another: it flows over each gap and is

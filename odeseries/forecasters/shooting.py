@@ -14,9 +14,9 @@ from odeseries.anchoring import Anchor, Anchored
 from odeseries.driving import Driven, InputPath
 from odeseries.encoders import Encoder
 from odeseries.forecasters.network import CLIP, SHORT, Interpolation, Sizes, input_path
+from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
-from odeseries.model import Model
 from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
@@ -26,7 +26,7 @@ SLOWEST, FASTEST = 1.0, 100.0
 LARGEST_STEP = 0.5
 
 
-class ShootingNetwork(Model):
+class ShootingNetwork(Traced):
     """One path of the dynamics through the data, from the nearest rows to the queries.
 
     The state at the anchor of a window is the last values, lifted, and what a linear map and an
@@ -115,7 +115,7 @@ class ShootingNetwork(Model):
     def _predicted(self, batch: Batch) -> tuple[Tensor, Tensor, Anchored]:
         """Raw outputs around the path, the path of the channels, and the anchors."""
         anchored = self.anchor(batch)
-        states = self.states(batch)
+        states, _ = self.trace(batch)
         path = self.dynamics.read(states)[..., : self.sizes.n_channels]
         age = anchored.age
         size = torch.log(anchored.spread / anchored.scale[:, None])
@@ -125,8 +125,18 @@ class ShootingNetwork(Model):
         raw = torch.cat([torch.zeros_like(raw[..., :1]), raw[..., 1:]], -1)
         return raw, path, anchored
 
-    def states(self, batch: Batch) -> Tensor:
-        """States at the queries, (batch, n_queries, state_dim)."""
+    @property
+    def n_visible(self) -> int:
+        """The channels."""
+        return self.sizes.n_channels
+
+    @property
+    def pace(self) -> float:
+        """The typical rate of the data."""
+        return float(self.rate)
+
+    def trace(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """States at the queries, (batch, n_queries, state_dim), and evaluations of the field."""
         left, right = batch.left, batch.right
         start, times, drive = self._start(left), left.lead, self._drive(left)
         if right is None:
@@ -138,9 +148,10 @@ class ShootingNetwork(Model):
         both = left.present & right.present
         meeting = left.lead[:, :1] + right.lead[:, :1]
         end = torch.where(both[:, None], meeting, times[:, -1:])
-        states = self._shot(start, torch.cat([times, end], 1), drive)
+        states, nfe = self._shot(start, torch.cat([times, end], 1), drive)
         share = torch.where(both[:, None], left.lead / meeting.clamp(min=1e-9), 0.0)
-        return states[:, :-1] + share[..., None] * self._miss(states[:, -1], right)[:, None]
+        miss = self._miss(states[:, -1], right)
+        return states[:, :-1] + share[..., None] * miss[:, None], nfe
 
     def _start(self, side: Side) -> Tensor:
         """State at the anchor of a side, (batch, state_dim)."""
@@ -175,10 +186,10 @@ class ShootingNetwork(Model):
         """What drives the path, on the clock of the dynamics."""
         if self.dynamics.n_inputs == 0:
             return None
-        return input_path(side, self.interpolation, float(self.rate))
+        return input_path(side, self.interpolation, self.pace)
 
-    def _shot(self, start: Tensor, times: Tensor, drive: InputPath | None) -> Tensor:
-        """States at times in horizons, from the start at 0."""
+    def _shot(self, start: Tensor, times: Tensor, drive: InputPath | None) -> tuple[Tensor, Tensor]:
+        """States at times in horizons, from the start at 0, and evaluations of the field."""
         order = times.abs().argsort(1)
         clock = functional.pad(times.gather(1, order), (1, 0)) * self.rate
         flow = self.dynamics
@@ -193,11 +204,11 @@ class ShootingNetwork(Model):
             **self._options(),
         )
         back = order.argsort(1)[..., None].expand(-1, -1, start.shape[1])
-        return solution.ys[:, 1:].gather(1, back)
+        return solution.ys[:, 1:].gather(1, back), solution.stats.nfe
 
     def _options(self) -> dict[str, Any]:
         """Options of the solver, a step on the clock of the dynamics."""
-        rate = float(self.rate)
+        rate = self.pace
         if self.solver_params is None:
             return {"step": min(self.step * rate, LARGEST_STEP)}
         options = dict(self.solver_params)
