@@ -75,6 +75,7 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
 
 def estimators() -> dict[str, type]:
     """scikit-learn estimators of the package, which are no plugins."""
+    from odeseries.cnf.estimator import CNFDensityEstimator
     from odeseries.odenet.classifier import ODENetClassifier
 
-    return {"odenet_classifier": ODENetClassifier}
+    return {"cnf_density": CNFDensityEstimator, "odenet_classifier": ODENetClassifier}

@@ -37,7 +37,7 @@ def _velocity(divergence: str, dynamics: str = "mlp", depth: int = 3) -> Velocit
     """A field of three dimensions; of depth 3 it has no closed divergence."""
     torch.manual_seed(1)
     params = {"depth": depth, "hidden": 8}
-    return Velocity(dynamics, 3, 0, params=params, divergence=divergence, at_rest=False).double()
+    return Velocity(dynamics, 3, 0, params=params, divergence=divergence).double()
 
 
 def _divergences(velocity: Velocity, probes: Tensor) -> Tensor:
@@ -165,4 +165,4 @@ def test_impossible_conditions_are_refused(y: list[str] | None, n: int, text: st
 def test_unfit_dynamics_are_refused(dynamics: str, text: str) -> None:
     """What maps no density to a density."""
     with pytest.raises(ValueError, match=text):
-        Velocity(dynamics, 2, 0, params={}, divergence="auto", at_rest=False)
+        Velocity(dynamics, 2, 0, params={}, divergence="auto")

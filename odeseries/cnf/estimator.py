@@ -30,13 +30,17 @@ from sklearn.utils.validation import (
 from torch import Tensor
 
 from odeseries.checkpoints import Store
+from odeseries.cnf.bases import MixtureBase, NormalBase
 from odeseries.cnf.conditions import Conditions
+from odeseries.cnf.design import Design
 from odeseries.cnf.fitting import Fit, Fitted, Recipe
 from odeseries.cnf.flow import Flow
 from odeseries.cnf.routes import best_ground, routes
 from odeseries.cnf.rows import Rows
+from odeseries.cnf.spaces import Space
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
+from odeseries.estimators import Saved
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.parameters import Declared
 from odeseries.training import one_thread
@@ -48,7 +52,7 @@ PREDICT_ROWS = 1000
 
 
 class CNFDensityEstimator(
-    Declared, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
+    Saved, Declared, ClassNamePrefixFeaturesOutMixin, TransformerMixin, DensityMixin, BaseEstimator
 ):
     """Density of rows of numbers by a continuous normalizing flow.
 
@@ -83,13 +87,16 @@ class CNFDensityEstimator(
         Standard deviation of the noise that the data are taken to have, after preprocessing.
         Flow matching learns the density for any noise at once, and "auto" takes the best on rows
         held out; the likelihood is maximised of data with noise added, none by "auto".
+    kinetic, jacobian : float, default=0.0
+        Weights of the kinetic energy of the paths and of the norm of the field's Jacobian beside
+        the likelihood, both integrals over the time; see `odeseries.Regularised`.
     solver : str or Solver class, default="rk4"
         Method of integration.
     solver_params : dict, optional
         Steps or tolerances of training and of the first solution that is audited, see
         `odeseries.solve`; by default 4 fixed steps to train.
-    max_epochs : int, default=50
-        Most epochs. An epoch is a pass over the data, or 200 batches of flow matching, 20 of the
+    max_epochs : int, default=100
+        Most epochs. An epoch is a pass over the data, or 100 batches of flow matching, 20 of the
         likelihood, where a pass has fewer.
     batch_size : int, default=256
         Most rows of a step.
@@ -102,7 +109,7 @@ class CNFDensityEstimator(
         epochs, and train as long again on all rows.
     validation_fraction : float, default=0.15
         Share held out for early stopping.
-    patience : int, default=6
+    patience : int, default=8
         Epochs to wait for a better held-out likelihood.
     max_time : float, str or timedelta, optional
         Most time that a fit takes: seconds, or a length such as "10min".
@@ -167,6 +174,8 @@ class CNFDensityEstimator(
         "n_probes": [Interval(Integral, 1, None, closed="left")],
         "preprocessing": [StrOptions({"auto", "none", "standard", "whiten"})],
         "noise": [Interval(Real, 0, None, closed="left"), StrOptions({"auto"})],
+        "kinetic": [Interval(Real, 0, None, closed="left")],
+        "jacobian": [Interval(Real, 0, None, closed="left")],
         "solver": [str, type],
         "solver_params": [dict, None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
@@ -184,6 +193,9 @@ class CNFDensityEstimator(
         "verbose": ["boolean"],
     }
 
+    network_attribute: ClassVar[str] = "flow_"
+    records: ClassVar[tuple[type, ...]] = (Space, Conditions)
+
     conditional: bool = False
     objective: str = "auto"
     base: str = "auto"
@@ -193,15 +205,17 @@ class CNFDensityEstimator(
     n_probes: int = 1
     preprocessing: str = "auto"
     noise: float | str = "auto"
+    kinetic: float = 0.0
+    jacobian: float = 0.0
     solver: str | type[Solver] = "rk4"
     solver_params: Mapping[str, Any] | None = None
-    max_epochs: int = 50
+    max_epochs: int = 100
     batch_size: int = 256
     learning_rate: float | None = None
     weight_decay: float = 0.0
     early_stopping: bool = True
     validation_fraction: float = 0.15
-    patience: int = 6
+    patience: int = 8
     max_time: float | str | dt.timedelta | None = None
     callbacks: Callback | Sequence[Callback] | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
@@ -243,6 +257,7 @@ class CNFDensityEstimator(
         fit = Fit(self._recipe(), ground, self._rows(X, y, weights), seed, control)
         with one_thread():
             fitted = fit.run()
+        self._remember()
         self._finish(fit, fitted)
         if store is not None and not fitted.interrupted:
             store.remove()
@@ -262,7 +277,7 @@ class CNFDensityEstimator(
         -------
         array of shape (n,)
         """
-        out = self._batched(X, y, lambda flow, x, c: flow.log_density(x, c, self._probes))
+        out = self._batched(X, y, lambda flow, x, c: flow.log_density(x, c, self._signs()))
         return np.asarray(out + self._space.log_volume)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -271,7 +286,7 @@ class CNFDensityEstimator(
 
     def transform(self, X: Any, y: Any = None) -> Float64:
         """Points of the base distribution that are moved to the rows, shape (n, n_features)."""
-        return self._batched(X, y, lambda flow, x, c: flow.to_base(x, c, self._probes)[0])
+        return self._batched(X, y, lambda flow, x, c: flow.to_base(x, c, self._signs())[0])
 
     def inverse_transform(self, X: Any, y: Any = None) -> Float64:
         """Rows that points of the base distribution are moved to, shape (n, n_features)."""
@@ -343,16 +358,25 @@ class CNFDensityEstimator(
             raise ValueError("All rows have the weight 0: give at least one a positive weight.")
         return X, weights / mean
 
+    def _design(self) -> Design:
+        return Design(self.dynamics, self.dynamics_params or {}, self.divergence, self.solver)
+
+    def _untrained(self, seed: int) -> Flow:
+        """The flow before training."""
+        dim = self.n_features_in_
+        base = MixtureBase(self._n_components, dim) if self._n_components else NormalBase(dim)
+        width = self._conditions.width
+        return self._design().build(base, dim, width, self.solver_params_, seed)
+
     def _recipe(self) -> Recipe:
         return Recipe(
             objective=self.objective,
             base=self.base,
-            dynamics=self.dynamics,
-            dynamics_params=self.dynamics_params or {},
-            divergence=self.divergence,
+            design=self._design(),
             n_probes=self.n_probes,
             noise=self.noise,
-            solver=self.solver,
+            kinetic=self.kinetic,
+            jacobian=self.jacobian,
             solver_params=self.solver_params,
             max_epochs=self.max_epochs,
             batch_size=self.batch_size,
@@ -368,6 +392,7 @@ class CNFDensityEstimator(
         """Keep what was learnt, and what is told about it."""
         self.flow_ = fitted.flow
         self._probes = fit.probes
+        self._n_components = fitted.n_components
         self.objective_, self.preprocessing_ = fitted.objective, self._space.kind
         self.noise_ = float(fitted.flow.noise)
         self.solver_params_ = dict(fitted.flow.options)
@@ -376,14 +401,20 @@ class CNFDensityEstimator(
         self.n_epochs_ = fitted.n_epochs
 
     def _rows(self, X: Float64, y: Any, weights: Float64) -> Rows:
+        weighty = weights > 0
+        condition = self._conditions.encoded(y, len(X))
         return Rows(
-            self._tensor(self._space.inside(X), torch.float32),
-            self._tensor(self._conditions.encoded(y, len(X)), torch.float32),
-            self._tensor(weights, torch.float32),
+            self._tensor(self._space.inside(X[weighty]), torch.float32),
+            self._tensor(condition[weighty], torch.float32),
+            self._tensor(weights[weighty] / weights[weighty].mean(), torch.float32),
         )
 
     def _tensor(self, values: Float64, dtype: torch.dtype = torch.float64) -> Tensor:
         return torch.as_tensor(values, dtype=dtype, device=self.device_)
+
+    def _signs(self) -> Tensor:
+        """Probes of an estimated divergence, the same for all rows and calls."""
+        return self._probes.to(self.device_)
 
     def _drawn(self, n_samples: int, y: Any, random_state: Any) -> tuple[Float64, Any]:
         """Points of the base distribution, and the target of each."""

@@ -15,16 +15,15 @@ from torch import Tensor
 
 from odeseries.cnf.audit import LARGEST_ERROR, audited
 from odeseries.cnf.bases import Base, MixtureBase, NormalBase
+from odeseries.cnf.design import Design
 from odeseries.cnf.flow import Flow
 from odeseries.cnf.held_out import NOISES, HeldOut, split
+from odeseries.cnf.mixtures import drawn
 from odeseries.cnf.routes import Ground, Route, routes
 from odeseries.cnf.rows import Rows
 from odeseries.cnf.training import Schedule, Task
-from odeseries.cnf.velocity import Velocity
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
-from odeseries.interfaces import Dynamics, Solver
-from odeseries.nets import seeded_weights
 
 __all__ = ["Fit", "Fitted", "Recipe"]
 
@@ -42,12 +41,11 @@ class Recipe:
 
     objective: str
     base: str
-    dynamics: str | type[Dynamics]
-    dynamics_params: Mapping[str, Any]
-    divergence: str
+    design: Design
     n_probes: int
     noise: float | str
-    solver: str | type[Solver]
+    kinetic: float
+    jacobian: float
     solver_params: Mapping[str, Any] | None
     max_epochs: int
     batch_size: int
@@ -65,10 +63,17 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained flow, and what is told about its training."""
+    """A trained flow, and what is told about its training.
+
+    Attributes
+    ----------
+    n_components : int
+        Of the base; 0 for a standard normal one.
+    """
 
     flow: Flow
     objective: str
+    n_components: int
     error: float
     n_epochs: int
     records: list[Record]
@@ -131,27 +136,41 @@ class Fit:
             warnings.warn(text, ConvergenceWarning, stacklevel=4)
         error = self._audit(flow)
         return Fitted(
-            flow.eval(), chosen.route.objective, error, chosen.n_epochs, records, interrupted
+            flow.eval(),
+            chosen.route.objective,
+            self.ground.mixture.n_components if chosen.route.mixed else 0,
+            error,
+            chosen.n_epochs,
+            records,
+            interrupted,
         )
 
     def _chosen(self) -> tuple[_Trial, list[Record]]:
         """The best route, with the records of all trials."""
         possible = routes(self.recipe.objective, self.recipe.base)
         if not self.recipe.early_stopping or len(self.rows) < FEWEST_ROWS:
-            noise = self._noises(possible[0])[0]
-            return _Trial(possible[0], np.nan, self.recipe.max_epochs, noise, []), []
-        trials = [self._tried(route) for route in possible]
+            noise = self._noises(possible[-1])[0]
+            return _Trial(possible[-1], np.nan, self.recipe.max_epochs, noise, []), []
+        trials: list[_Trial] = []
+        for route in possible:
+            trials.append(self._tried(route, min((t.loss for t in trials), default=np.inf)))
         records = [record for trial in trials for record in trial.records]
         return min(trials, key=lambda trial: trial.loss), records
 
-    def _tried(self, route: Route) -> _Trial:
-        """Train on a part until the rows held out are no longer more likely."""
+    def _tried(self, route: Route, to_beat: float) -> _Trial:
+        """Train on a part until the rows held out are no longer more likely.
+
+        The likelihood is worth its price only where the mixture that it begins at is no worse
+        than what has been found so far.
+        """
         known, held = split(
             self.rows, self.recipe.validation_fraction, np.random.default_rng(self.seed)
         )
         judge = HeldOut(held, self.probes, self._noises(route), self.recipe.steps(JUDGING_STEPS))
         flow = self._flow(route, known)
         at_rest = judge.best(flow)[0]
+        if route.mixed and at_rest > to_beat:
+            return _Trial(route, at_rest, 0, 0.0, [])
         task = self._task(flow, known, route, f"trial of {route.name}")
         trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience)
         loss, noise = judge.best(flow)
@@ -168,26 +187,18 @@ class Fit:
 
     def _flow(self, route: Route, rows: Rows) -> Flow:
         """An untrained flow, on a base that fits these rows."""
-        with seeded_weights(self.seed):
-            velocity = Velocity(
-                self.recipe.dynamics,
-                self.dim,
-                rows.condition.shape[1],
-                params=self.recipe.dynamics_params,
-                divergence=self.recipe.divergence,
-                at_rest=route.objective == "likelihood",
-            )
         base = self._mixture(rows) if route.mixed else NormalBase(self.dim)
         options = self.recipe.steps(TRAINING_STEPS)
-        flow = Flow(velocity, base, solver=self.recipe.solver, options=options)
+        n_conditions = rows.condition.shape[1]
+        flow = self.recipe.design.build(base, self.dim, n_conditions, options, self.seed)
+        if route.objective == "likelihood":
+            flow.velocity.rest()
         return flow.to(rows.x.device)
 
     def _mixture(self, rows: Rows) -> Base:
         """The chosen mixture, fitted to rows drawn by their weights unless these are equal."""
         x, weights = rows.x.double().cpu().numpy(), rows.weights.double().cpu().numpy()
-        if np.ptp(weights) > 0:
-            rng = np.random.default_rng(self.seed)
-            x = x[rng.choice(len(x), len(x), p=weights / weights.sum())]
+        x = drawn(x, weights, self.seed)
         return MixtureBase.of(self.ground.mixture.fit(x, self.seed))
 
     def _task(self, flow: Flow, rows: Rows, route: Route, name: str) -> Task:
@@ -198,6 +209,8 @@ class Fit:
             weight_decay=recipe.weight_decay,
             n_probes=recipe.n_probes,
             noise=0.0 if recipe.noise == "auto" else float(recipe.noise),
+            kinetic=recipe.kinetic,
+            jacobian=recipe.jacobian,
             verbose=recipe.verbose,
         )
         return Task(flow, rows, route.objective, schedule, self.seed, self.control, name)

@@ -13,6 +13,7 @@ from odeseries.cnf.bases import Base
 from odeseries.cnf.path import end_of_noise, shares
 from odeseries.cnf.velocity import Velocity
 from odeseries.interfaces import Solver
+from odeseries.solvers.regularised import Costs, Regularised
 from odeseries.solvers.solve import solve
 
 __all__ = ["Flow"]
@@ -107,6 +108,16 @@ class Flow(nn.Module):
         clock = torch.cat([torch.zeros_like(end), end])
         moved = self._moved(lambda t, s: self.velocity(t, s, condition), z, clock)
         return moved / shares(end)[1]
+
+    def costs(self, x: Tensor, condition: Tensor, generator: torch.Generator) -> Costs:
+        """Kinetic energy and Jacobian's norm along the paths from data to the base."""
+        end = end_of_noise(self.noise)
+        clock = torch.cat([end, torch.zeros_like(end)])
+        field = Regularised(
+            lambda t, s: self.velocity(t, s, condition), x * shares(end)[1], seed=generator
+        )
+        ys = solve(field, field.start, clock, solver=self.solver, **self.options).ys
+        return field.split(ys)[1]
 
     def _with_volume(self, condition: Tensor, probes: Tensor) -> Callable[[Tensor, Tensor], Tensor]:
         """The field, with the divergence as one coordinate more."""

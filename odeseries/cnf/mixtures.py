@@ -12,7 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import KFold
 
-__all__ = ["SINGLE", "Choice", "best_mixture"]
+__all__ = ["SINGLE", "Choice", "best_mixture", "drawn"]
 
 Float64 = npt.NDArray[np.float64]
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
@@ -78,6 +78,24 @@ def best_mixture(X: Float64, seed: int) -> Choice:
             worse = 0 if score > best else worse + 1
             best = max(best, score)
     return max(tried, key=lambda choice: choice.score)
+
+
+def drawn(X: Float64, weights: Float64, seed: int) -> Float64:
+    """As many rows, drawn by their weights; the rows themselves where these are equal.
+
+    Parameters
+    ----------
+    X : array of shape (n, dim)
+        Data.
+    weights : array of shape (n,)
+        Weights of the rows, which mixtures don't take.
+    seed : int
+        Of the draw.
+    """
+    if np.ptp(weights) == 0:
+        return X
+    chosen = np.random.default_rng(seed).choice(len(X), len(X), p=weights / weights.sum())
+    return X[chosen]
 
 
 def _score(

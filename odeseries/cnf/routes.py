@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from odeseries.cnf.mixtures import SINGLE, Choice, best_mixture
+from odeseries.cnf.mixtures import SINGLE, Choice, best_mixture, drawn
 from odeseries.cnf.spaces import Space
 
 __all__ = ["Ground", "Route", "best_ground", "routes"]
@@ -52,7 +52,7 @@ class Route:
 
 
 def routes(objective: str, base: str) -> list[Route]:
-    """The ways that the parameters of the estimator leave open; the first needs no trial.
+    """The ways that the parameters of the estimator leave open; the last is taken untried.
 
     Raises
     ------
@@ -69,7 +69,7 @@ def routes(objective: str, base: str) -> list[Route]:
         return [Route("likelihood", base != "normal")]
     if objective == "flow_matching":
         return [plain]
-    return {"auto": [mixed, plain], "mixture": [mixed], "normal": [plain]}[base]
+    return {"auto": [plain, mixed], "mixture": [mixed], "normal": [plain]}[base]
 
 
 def best_ground(
@@ -95,6 +95,6 @@ def best_ground(
     grounds = []
     for kind in kinds:
         space = Space.of(kind, X, weights)
-        mixture = best_mixture(space.inside(X), seed)
+        mixture = best_mixture(space.inside(drawn(X, weights, seed)), seed)
         grounds.append((mixture.score + space.log_volume, Ground(space, mixture)))
     return max(grounds, key=lambda pair: pair[0])[1]

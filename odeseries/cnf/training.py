@@ -20,7 +20,7 @@ from odeseries.training import Loop, Trained
 __all__ = ["Schedule", "Task"]
 
 AVERAGING = {"flow_matching": 0.998, "likelihood": 0.97}
-LEAST_STEPS = {"flow_matching": 200, "likelihood": 20}
+LEAST_STEPS = {"flow_matching": 100, "likelihood": 20}
 """Batches of an epoch, unless a pass has more."""
 
 
@@ -34,6 +34,8 @@ class Schedule:
         Random signs a row, where the divergence of the likelihood is estimated.
     noise : float
         Standard deviation of what is added to the data when their likelihood is maximised.
+    kinetic, jacobian : float
+        Weights of the costs of paths, see `odeseries.Regularised`, beside the likelihood.
     """
 
     batch_size: int
@@ -41,6 +43,8 @@ class Schedule:
     weight_decay: float
     n_probes: int
     noise: float
+    kinetic: float
+    jacobian: float
     verbose: bool
 
 
@@ -125,7 +129,12 @@ class Task:
             x = x + self.schedule.noise * self._normal(n, dim).to(x.device)
         signs = self._normal(self.schedule.n_probes * n, dim).sign().to(x.device)
         probes = signs.view(-1, n, dim)
-        return -(rows.weights * self.flow.log_density(x, rows.condition, probes)).mean() / dim
+        each = -self.flow.log_density(x, rows.condition, probes)
+        if self.schedule.kinetic or self.schedule.jacobian:
+            costs = self.flow.costs(x, rows.condition, self.generator)
+            each = each + self.schedule.kinetic * costs.kinetic[:, -1]
+            each = each + self.schedule.jacobian * costs.jacobian[:, -1]
+        return (rows.weights * each).mean() / dim
 
     def _normal(self, n: int, dim: int) -> Tensor:
         return torch.randn(n, dim, generator=self.generator)

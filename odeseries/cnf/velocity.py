@@ -35,8 +35,6 @@ class Velocity(nn.Module):
     divergence : {"auto", "exact", "hutchinson"}
         How the divergence is found: "auto" is exact where the dynamics has it in closed form or
         the dimension is at most 16.
-    at_rest : bool
-        Whether the field begins as zero; a factor of its own is learnt then.
 
     Raises
     ------
@@ -54,7 +52,6 @@ class Velocity(nn.Module):
         *,
         params: Mapping[str, Any],
         divergence: str,
-        at_rest: bool,
     ) -> None:
         super().__init__()
         cls: type[Dynamics] = plugins.get("dynamics", dynamics)
@@ -64,11 +61,16 @@ class Velocity(nn.Module):
         inputs = {"n_inputs": 2 * N_WAVES + n_conditions} if driven else {}
         self.dynamics = cls(dim, **inputs, **params)
         _check(self.dynamics, dynamics)
-        self.gain = nn.Parameter(torch.zeros(1) if at_rest else torch.ones(1))
+        self.gain = nn.Parameter(torch.ones(1))
         self.register_buffer("waves", math.pi * torch.arange(1.0, N_WAVES + 1), persistent=False)
         closed = self.dynamics.closed_divergence
         exact = divergence == "exact" or (divergence == "auto" and (closed or dim <= MOST_ROWS))
         self.exact, self.closed = exact, closed and exact
+
+    def rest(self) -> None:
+        """Begin as the field that moves nothing; how strong it is is learnt first then."""
+        with torch.no_grad():
+            self.gain.zero_()
 
     def forward(self, t: Tensor, state: Tensor, condition: Tensor) -> Tensor:
         """Velocity, of the shape of the state ``[batch, dim]``."""

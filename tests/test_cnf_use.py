@@ -1,0 +1,230 @@
+"""The density estimator in use: files, checkpoints, searches, progress, regularisers."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import odeseries as ode
+
+SMALL = {
+    "base": "normal",
+    "preprocessing": "standard",
+    "early_stopping": False,
+    "dynamics_params": {"hidden": 8},
+    "random_state": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def rows() -> Any:
+    """Rows of three correlated numbers."""
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(80, 3)) @ rng.normal(size=(3, 3)) + 5
+
+
+def _small(**params: Any) -> ode.CNFDensityEstimator:
+    return ode.CNFDensityEstimator(**{**SMALL, "max_epochs": 1, **params})
+
+
+@pytest.mark.parametrize("objective", ["flow_matching", "likelihood"])
+@pytest.mark.parametrize("name", ["folder", "file.zip"])
+def test_saved_density_is_the_same(rows: Any, tmp_path: Path, objective: str, name: str) -> None:
+    """Scores, draws and what is told of the fit come back."""
+    base = "mixture" if objective == "likelihood" else "normal"
+    model = _small(objective=objective, base=base).fit(rows)
+    model.save(tmp_path / name)
+    again = ode.load(tmp_path / name)
+    np.testing.assert_array_equal(again.score_samples(rows), model.score_samples(rows))
+    draws = [m.sample(5, random_state=1) for m in (again, model)]
+    np.testing.assert_array_equal(*draws)
+    assert again.get_params() == model.get_params()
+    assert again.solver_params_ == model.solver_params_
+    assert again.history_.equals(model.history_)
+
+
+def test_saved_conditional_density_is_the_same(rows: Any, tmp_path: Path) -> None:
+    """Texts as classes come back too."""
+    y = np.where(rows[:, 0] > 5, "high", "low")
+    model = _small(conditional=True).fit(rows, y)
+    model.save(tmp_path / "model.zip")
+    again = ode.load(tmp_path / "model.zip")
+    np.testing.assert_array_equal(again.score_samples(rows, y), model.score_samples(rows, y))
+
+
+def test_pickle_and_clone(rows: Any) -> None:
+    """A pickled density is the same; a clone is not fitted and fits to the same."""
+    model = _small().fit(rows)
+    again = pickle.loads(pickle.dumps(model))  # noqa: S301  # our own bytes
+    np.testing.assert_array_equal(again.score_samples(rows), model.score_samples(rows))
+    refitted = clone(model).fit(rows)
+    np.testing.assert_array_equal(refitted.score_samples(rows), model.score_samples(rows))
+
+
+def test_works_in_pipelines_and_searches(rows: Any) -> None:
+    """Parameters of a step are searched by the log-density of rows held out."""
+    pipe = make_pipeline(StandardScaler(), _small())
+    grid = {"cnfdensityestimator__noise": [0.0, 20.0]}
+    search = GridSearchCV(pipe, grid, cv=2, error_score="raise").fit(rows)
+    assert search.best_params_ == {"cnfdensityestimator__noise": 0.0}
+    assert np.isfinite(search.score(rows))
+
+
+class _KilledError(RuntimeError):
+    """Stands for the death of the process."""
+
+
+@pytest.mark.parametrize("objective", ["flow_matching", "likelihood"])
+def test_killed_fit_goes_on(rows: Any, tmp_path: Path, objective: str) -> None:
+    """A fit that died after an epoch ends where an undisturbed one does."""
+
+    def dies(record: Any) -> None:
+        if record["epoch"] == 1:
+            raise _KilledError
+
+    params = {"objective": objective, "max_epochs": 3, "base": "auto", "early_stopping": True}
+    undisturbed = _small(**params).fit(rows)
+    with pytest.raises(_KilledError):
+        _small(**params, callbacks=dies, checkpoint_dir=tmp_path).fit(rows)
+    resumed = _small(**params, checkpoint_dir=tmp_path).fit(rows)
+    np.testing.assert_array_equal(resumed.score_samples(rows), undisturbed.score_samples(rows))
+    assert not list(tmp_path.iterdir())
+
+
+def test_progress_is_shown_and_recorded(rows: Any, capsys: Any) -> None:
+    """A bar if asked for, a row of history an epoch, and callbacks that end a fit."""
+    seen: list[int] = []
+
+    def ends(record: Any) -> bool:
+        seen.append(record["epoch"])
+        return len(seen) == 2
+
+    model = _small(max_epochs=5, verbose=True, callbacks=ends).fit(rows)
+    assert seen == [0, 1]
+    assert len(model.history_) == 2
+    assert "training" in capsys.readouterr().err
+
+
+def test_global_random_state_is_left_alone(rows: Any) -> None:
+    """Neither fitting nor sampling draws from it."""
+    np.random.seed(3)  # noqa: NPY002  # the global state is what is tested
+    torch.manual_seed(3)
+    model = _small().fit(rows)
+    model.sample(3, random_state=0)
+    drawn = np.random.rand(), float(torch.rand(()))  # noqa: NPY002
+    np.random.seed(3)  # noqa: NPY002
+    torch.manual_seed(3)
+    assert drawn == (np.random.rand(), float(torch.rand(())))  # noqa: NPY002
+
+
+def test_costs_of_paths_shorten_them() -> None:
+    """With a weight on the kinetic energy points of the base are nearer to their rows."""
+    X = np.random.default_rng(0).gamma(1.0, size=(100, 1))
+    moved = []
+    for weight in (0.0, 10.0):
+        model = _small(objective="likelihood", kinetic=weight, jacobian=weight, max_epochs=3)
+        inner = (X - X.mean()) / X.std()
+        moved.append(np.abs(model.fit(X).transform(X) - inner).mean())
+    assert moved[1] < 0.7 * moved[0]
+
+
+def test_time_is_limited(rows: Any) -> None:
+    """A fit ends in about the time that it may take."""
+    model = _small(max_epochs=10_000, max_time=1.0).fit(rows)
+    assert model.history_["seconds"].sum() < 10
+
+
+def test_unknown_device_is_refused(rows: Any) -> None:
+    """By name."""
+    with pytest.raises(ValueError, match="device='tpu9' is unknown"):
+        _small(device="tpu9").fit(rows)
+
+
+def test_own_dynamics_may_be_the_field(rows: Any) -> None:
+    """A class without inputs or a closed divergence, which sees the state alone."""
+
+    class Own(ode.Dynamics):
+        """Slopes by one layer."""
+
+        def __init__(self, dim: int) -> None:
+            super().__init__(dim)
+            self.layer = torch.nn.Linear(dim, dim)
+
+        def forward(self, t: Any, state: Any, inputs: Any = None) -> Any:
+            """Bounded slope."""
+            return torch.tanh(self.layer(state))
+
+    model = _small(dynamics=Own, dynamics_params=None, objective="likelihood").fit(rows)
+    again = model.inverse_transform(model.transform(rows))
+    np.testing.assert_allclose(again, rows, atol=1e-4)
+
+
+@pytest.mark.parametrize("dynamics", ["mlp", "fourier"])
+def test_registered_dynamics_may_be_the_field(rows: Any, dynamics: str) -> None:
+    """Those that move a vector as a state of its own dimension."""
+    model = _small(dynamics=dynamics, dynamics_params=None, objective="likelihood").fit(rows)
+    assert np.isfinite(model.score_samples(rows)).all()
+
+
+# Case 35 of the field: a noisy trace estimate.
+
+
+@torch.no_grad()
+def _log_density(flow: Any, x: Any, probes: Any) -> Any:
+    return flow.log_density(x, x[:, :0], probes)
+
+
+def test_estimated_density_is_unbiased_and_repeatable(rows: Any) -> None:
+    """On one fitted model: the mean over probes is exact, the spread falls as their root."""
+    flow = _small(objective="likelihood", max_epochs=3).fit(rows).flow_.double()
+    x, rng = torch.from_numpy((rows[:20] - rows.mean(0)) / rows.std(0)), np.random.default_rng(0)
+    exact = _log_density(flow, x, x[None])
+    flow.velocity.exact = flow.velocity.closed = False
+    spreads = []
+    for n_probes in (1, 10, 100):
+        signs = torch.from_numpy(rng.choice([-1.0, 1.0], (15, n_probes, 1, 3)))
+        estimates = torch.stack([_log_density(flow, x, probes) for probes in signs])
+        spreads.append(float(estimates.std(0).mean()))
+        bias = (estimates - exact).mean(0).abs().mean()
+        assert float(bias) < 2 * spreads[-1] / 15**0.5
+        assert torch.equal(estimates[0], _log_density(flow, x, signs[0]))
+    assert spreads[0] / spreads[2] == pytest.approx(10, rel=0.5)
+
+
+def test_probes_do_not_change_within_a_solution(rows: Any) -> None:
+    """An adaptive method needs about as many evaluations as with the exact divergence."""
+    counts = []
+    for divergence in ("exact", "hutchinson"):
+        model = _small(objective="likelihood", divergence=divergence, solver="dopri5").fit(rows)
+        calls: list[int] = []
+        handle = model.flow_.velocity.dynamics.register_forward_pre_hook(
+            lambda *_, calls=calls: calls.append(1)
+        )
+        with warnings.catch_warnings():
+            model.score_samples(rows)
+        handle.remove()
+        counts.append(len(calls))
+    assert counts[1] <= 2 * counts[0] + 20
+
+
+# Case 43: one class, or a class too rare for a hold-out.
+
+
+def test_single_and_rare_classes_are_conditions_too(rows: Any) -> None:
+    """One class only, and 1 row of 80: no class is lost, no density is NaN."""
+    alone = _small(conditional=True).fit(rows, ["a"] * 80)
+    assert np.isfinite(alone.score_samples(rows, ["a"] * 80)).all()
+    y = ["rare"] + ["common"] * 79
+    model = _small(conditional=True, early_stopping=True, base="auto").fit(rows, y)
+    assert np.isfinite(model.score_samples(rows, y)).all()
+    assert np.isfinite(model.sample(3, ["rare"], random_state=0)).all()
