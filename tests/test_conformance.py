@@ -33,9 +33,20 @@ def offered(kind: Any, *, but: Any = ()) -> list[type]:
     return [c for c in dict.fromkeys(named(kind, *names)) if c not in others]
 
 
-@conforms(*offered("dynamics"))
+@conforms(*offered("dynamics", but=["convolutional"]))
 def test_dynamics(check: TestCheck) -> None:
-    """Every dynamics."""
+    """Every dynamics of vectors."""
+    check()
+
+
+@conforms(
+    *named("dynamics", "convolutional"),
+    expected_failures={
+        "trains_in_a_forecaster": "it moves images, and a forecaster's states are vectors",
+    },
+)
+def test_convolutional(check: TestCheck) -> None:
+    """The dynamics of images."""
     check()
 
 

@@ -306,7 +306,7 @@ def test_an_unknown_name_gets_a_guess_and_a_list(install: Install, registry: Reg
     install("swing", GOOD)
     assert "no dynamics 'liner'; did you mean 'linear'?" in failure(registry, "liner")
     known = failure(registry, "quite other").partition("Known: ")[2]
-    assert known.startswith("augmented, convolutional, hamiltonian, linear, mlp, ")
+    assert known.startswith("augmented, convolutional, fourier, hamiltonian, linear, mlp, ")
     assert known.endswith(", swing:other, swing:pendulum.")
     assert "did you mean 'swing:pendulum'?" in failure(registry, "swing:pendulm")
     assert "no dynamics 'quite other'. Known" in failure(registry, "quite other")

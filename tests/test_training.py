@@ -172,6 +172,15 @@ def test_failed_integrations_are_steps_left_out() -> None:
     assert isinstance(caught.value.__cause__, ode.SolverError)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own answer to Ctrl-C, which a process started in the background may lack."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("phase", [SEARCH, REFIT])
 @pytest.mark.parametrize("epoch", [0, 2])
 def test_ctrl_c_keeps_the_best_weights_so_far(wave: pd.Series, phase: str, epoch: int) -> None:

@@ -46,9 +46,10 @@ time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint
     Examples
     --------
     >>> import numpy as np, pandas as pd, odeseries as ode
-    >>> y = pd.Series([2.0, 3.0, 2.0, 3.0, 2.0, 7.0], index=[0.0, 1.0, 2.5, 3.0, 4.0, 5.5])
-    >>> float(ode.BaselineForecaster(1.0, method="last").fit(y).predict([5.5]).iloc[0])
-    7.0
+    >>> y = pd.Series([2.0, 3.0, 2.0, 3.0, 2.0, 3.0], index=[0.0, 1.0, 2.5, 3.0, 4.0, 5.5])
+    >>> model = ode.BaselineForecaster(1.0, method="climatology", random_state=0).fit(y)
+    >>> float(model.predict([6.5]).iloc[0])
+    2.5
     """
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
