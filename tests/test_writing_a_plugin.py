@@ -1,10 +1,11 @@
-"""The tutorial for plugins is short, and the distributions use public names only."""
+"""The tutorial for plugins runs as it stands, and the distributions use public names only."""
 
 from __future__ import annotations
 
 import ast
 import importlib
 import re
+import runpy
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,8 @@ from types import ModuleType
 import pytest
 
 import odeseries as ode
+from odeseries import plugins
+from odeseries.plugins import Registry
 
 PLUGINS = Path(__file__).parents[1] / "plugins"
 MODULES = sorted(PLUGINS.glob("odeseries-*/*.py"))
@@ -22,6 +25,19 @@ PUBLIC_MODULES = {"odeseries", "odeseries.testing", "odeseries.dynamics", "odese
 def blocks() -> list[str]:
     """The Python of the tutorial."""
     return re.findall(r"```python\n(.*?)```", (PLUGINS / "README.md").read_text(), re.DOTALL)
+
+
+def test_the_tutorial_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block after block, as one script."""
+    pytest.importorskip("matplotlib").use("Agg")
+    script = tmp_path / "tutorial.py"
+    script.write_text("\n".join(blocks()))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "_registry", Registry(list))
+    names = runpy.run_path(str(script), run_name="__main__")
+    broken = [o.check.name for o in names["report"].outcomes if not o.ok]
+    assert broken == ["every_dimension_works_or_is_refused"]
+    assert names["odeseries_dynamics"]() == {"pendulum": names["EvenPendulum"]}
 
 
 def test_a_newcomer_needs_fifteen_lines() -> None:
