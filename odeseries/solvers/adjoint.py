@@ -12,8 +12,9 @@ from torch import Tensor
 from odeseries.errors import GradientWarning, SolverError
 from odeseries.interfaces import Solution, Solver
 from odeseries.solvers.gradients import Job, added, input_gradients
+from odeseries.solvers.pacing import AdaptivePace
 from odeseries.solvers.rows import column
-from odeseries.solvers.stepping import Clock, Step, weighted
+from odeseries.solvers.stepping import Clock, Pace, Step, weighted
 from odeseries.solvers.tapes import Listener
 
 __all__ = ["adjoint"]
@@ -84,6 +85,7 @@ class _Backward:
         self.job, self.times, self.ys, self.parameters = job, times, ys, parameters
         self.totals: Sequence[Tensor | None] = [None] * len(parameters)
         self.whole, self.worst = Clock.of(times), 0.0
+        self.lengths: Tensor | None = None
 
     def adjoint_at_start(self, grad: Tensor) -> Tensor:
         """The adjoint at the first times, of what comes after them."""
@@ -102,10 +104,11 @@ class _Backward:
         size = a.flatten(1).abs().amax(1)
         size = torch.where(size > 0, size, 1)
         pair = _paired(self.ys[:, k], a / column(size, a))
-        integral = _Integral(self, clock, size)
+        integral = _Integral(self, clock, size, self.lengths)
         solution = self.job.engine.march_between(
-            self._field, pair, clock, self.whole, self.job.options, integral
+            self._field, pair, clock, self.whole, self.job.options, integral, self.lengths
         )
+        self.lengths = integral.lengths
         self._check_status(solution.status, k)
         y, a = _parted(solution.ys[:, -1])
         known = self.ys[:, k - 1]
@@ -199,16 +202,30 @@ class _Integral(Listener):
         Times of every row.
     size : Tensor of shape (batch,)
         Size of the adjoint where it is 1 in the pair.
+    lengths : Tensor of shape (batch,), or None
+        What was chosen last for a next step, before this part of the way.
     """
 
-    def __init__(self, back: _Backward, clock: Clock, size: Tensor) -> None:
+    def __init__(self, back: _Backward, clock: Clock, size: Tensor, lengths: Tensor | None) -> None:
         self.back, self.clock, self.size = back, clock, size
+        self.lengths = torch.zeros_like(clock.span) if lengths is None else lengths
+        self.rows = torch.arange(len(size), device=size.device)
         self.polynomials = back.job.engine.polynomials
         self.rule = GAUSS[(int(back.job.engine.order) + 1) // 2]
         self.closing = bool(back.parameters)
 
+    def begin(self, pace: Pace) -> None:
+        """See the lengths that are chosen."""
+        self.pace = pace
+
     def listen(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Add a step."""
+        if isinstance(self.pace, AdaptivePace):
+            known, chosen = self.lengths[self.rows], self.pace.length
+            # A step that was cut short at the end of the way says little of what was possible.
+            chosen = torch.where(after < self.clock.span, chosen, torch.maximum(known, chosen))
+            kept = torch.where(after > before, chosen, known)
+            self.lengths = self.lengths.index_copy(0, self.rows, kept)
         if not self.closing:
             return
         t, h = self.clock.at(before, y), self.clock.signed(after - before, y)
@@ -219,7 +236,7 @@ class _Integral(Listener):
 
     def dismiss(self, keep: Tensor) -> None:
         """Go on with some rows."""
-        self.clock, self.size = self.clock.take(keep), self.size[keep]
+        self.clock, self.size, self.rows = self.clock.take(keep), self.size[keep], self.rows[keep]
 
 
 def _weights(polynomials: tuple[tuple[float, ...], ...], share: float) -> tuple[float, ...]:

@@ -48,8 +48,12 @@ class Engine(Protocol):
         whole: Clock,
         options: SolveOptions,
         listener: Listener,
+        first: Tensor | None,
     ) -> Solution:
-        """Integrate over parts of spans, in steps no longer than those over the whole ones."""
+        """Integrate over parts of spans, in steps as they are over the whole ones.
+
+        The first of chosen lengths may be known.
+        """
 
     def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
         """The pace of a block of steps that were taken."""

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from odeseries.interfaces import SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.grids import Grid
+from odeseries.solvers.rows import status_of
 from odeseries.solvers.stepping import Clock, Pace, Step, Verdict, weighted
 from odeseries.solvers.tableaux import Tableau
 
@@ -128,10 +129,20 @@ class AdaptivePace(Pace):
         length = torch.minimum(100 * guess, length.to(self.span.dtype))
         # Where the trial went to infinity, the small guess is the better one.
         self.length = torch.where(length > 0, length, guess)
-        broken = ~torch.isfinite(at + rate)
+        self._set_off(~torch.isfinite(at + rate), 2)
+
+    @torch.no_grad()
+    def go_on(self, y: Tensor, slope: Tensor, lengths: Tensor) -> None:
+        """Begin with lengths that were sensible before; 0 where none is known."""
+        self.start_size = _size(y)
+        self.length = torch.where(lengths > 0, torch.minimum(lengths, self.span), self.span)
+        self._set_off(status_of(y, slope) != Solver.OK, 1)
+
+    def _set_off(self, broken: Tensor, started: int) -> None:
+        """Count the rows that have a way to go and have not failed already."""
         self.status = torch.where(broken, Solver.NON_FINITE, self.status)
         self.span = torch.where(broken, self.elapsed, self.span)
-        self.left, self.started = int((self.span > 0).sum()), 2
+        self.left, self.started = int((self.span > 0).sum()), started
 
     def lasts(self) -> bool:
         """Whether a row has a way to go."""

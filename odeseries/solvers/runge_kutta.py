@@ -99,8 +99,12 @@ class RowSteps(Solver):
         whole: Clock,
         options: SolveOptions,
         listener: Listener,
+        first: Tensor | None,
     ) -> Solution:
-        """Integrate over parts of spans, in steps no longer than those over the whole ones."""
+        """Integrate over parts of spans, in steps as they are over the whole ones.
+
+        The first of chosen lengths may be known.
+        """
 
     @abstractmethod
     def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
@@ -141,8 +145,10 @@ class FixedRows(RowSteps):
         whole: Clock,
         options: SolveOptions,
         listener: Listener,
+        first: Tensor | None,
     ) -> Solution:
-        """Divide the parts evenly."""
+        """Divide the parts evenly into steps that are no longer."""
+        del first
         grid = Grid.within(clock.elapsed, Grid.of(whole.elapsed, options).step.abs())
         return self._march(field, y0, clock, grid, listener, exact=True)
 
@@ -159,7 +165,7 @@ class FixedRows(RowSteps):
         """March over a grid whose last steps, if exact, end at the last times."""
         pace, scheme = FixedPace(grid), self.scheme()
         sink = sink_for(self.polynomials, y0, clock, exact=exact)
-        heard = sink if listener is None else listener.over(sink, pace.elapsed)
+        heard = sink if listener is None else listener.over(sink, pace)
         slope = field(clock.at(pace.elapsed, y0), y0) if heard.closing else None
         y, slope = march(field, scheme, (y0, slope), clock, pace, heard)
         status = status_of(y) if slope is None else status_of(y, slope)
@@ -217,20 +223,7 @@ class AdaptiveStep(RungeKutta):
         listener: Listener | None = None,
     ) -> Solution:
         """March until every row has arrived or failed."""
-        if options.rtol + options.atol < 10 * torch.finfo(y0.dtype).eps:
-            warnings.warn(
-                f"rtol={options.rtol:g} and atol={options.atol:g} are finer than {y0.dtype} can "
-                f"resolve: raise them, or use states of torch.float64.",
-                stacklevel=2,
-            )
-        pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
-        sink = sink_for(self.polynomials, y0, clock, exact=True, adaptive=True)
-        heard = sink if listener is None else listener.over(sink, pace.elapsed)
-        slope = field(clock.at(pace.elapsed, y0), y0)
-        pace.begin(field, y0, slope)
-        y, _ = march(field, self.scheme(), (y0, slope), clock, pace, heard)
-        stats, status = pace.outcome()
-        return Solution(sink.result(y), stats, status)
+        return self._march(field, y0, clock, options, listener, None)
 
     def march_between(
         self,
@@ -240,10 +233,39 @@ class AdaptiveStep(RungeKutta):
         whole: Clock,
         options: SolveOptions,
         listener: Listener,
+        first: Tensor | None,
     ) -> Solution:
-        """Choose the steps afresh."""
+        """March over the parts."""
         del whole
-        return self.march_all(field, y0, clock, options, listener)
+        return self._march(field, y0, clock, options, listener, first)
+
+    def _march(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        clock: Clock,
+        options: SolveOptions,
+        listener: Listener | None,
+        first: Tensor | None,
+    ) -> Solution:
+        """March from steps whose lengths are known, or chosen first."""
+        if options.rtol + options.atol < 10 * torch.finfo(y0.dtype).eps:
+            warnings.warn(
+                f"rtol={options.rtol:g} and atol={options.atol:g} are finer than {y0.dtype} can "
+                f"resolve: raise them, or use states of torch.float64.",
+                stacklevel=2,
+            )
+        pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
+        sink = sink_for(self.polynomials, y0, clock, exact=True)
+        heard = sink if listener is None else listener.over(sink, pace)
+        slope = field(clock.at(pace.elapsed, y0), y0)
+        if first is None:
+            pace.begin(field, y0, slope)
+        else:
+            pace.go_on(y0, slope, first)
+        y, _ = march(field, self.scheme(), (y0, slope), clock, pace, heard)
+        stats, status = pace.outcome()
+        return Solution(sink.result(y), stats, status)
 
     def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
         """The lengths that were chosen."""

@@ -90,9 +90,11 @@ def solve(
         the same gradients out of about the square root of the memory, for one more evaluation
         of every stage. ``"adjoint"`` solves the adjoint equation backward: its memory does not
         grow with the number of steps, its gradients are as accurate as the tolerances, and a
-        `GradientWarning` is given where a state was not found again on the way back. A dynamics
-        with a closed form takes no steps, and always has the graph of its flow. Both others are
-        differentiated through the steps' graph if they are to be differentiated twice.
+        `GradientWarning` is given where a state was not found again on the way back; as it takes
+        a step or more between any two times of a row, it is slow where many are asked for. A
+        dynamics with a closed form takes no steps, and always has the graph of its flow. Both
+        others are differentiated through the steps' graph if they are to be differentiated
+        twice.
     parameters : iterable of Tensor, optional
         Tensors that a field has learned or is closed over, for ``"checkpoint"`` and
         ``"adjoint"``. Those of a module are known, and all that play a part at the initial

@@ -87,10 +87,10 @@ class Listener(Sink):
     closing = False
     inner: Sink
 
-    def over(self, sink: Sink, elapsed: Tensor) -> Listener:
-        """Begin at these times from the start, and pass all on to the sink."""
+    def over(self, sink: Sink, pace: Pace) -> Listener:
+        """Begin where the pace does, and pass all on to the sink."""
         self.inner, self.closing = sink, self.closing or sink.closing
-        self.begin(elapsed)
+        self.begin(pace)
         return self
 
     def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
@@ -103,8 +103,8 @@ class Listener(Sink):
         self.inner.leave(y, keep)
         self.dismiss(keep)
 
-    def begin(self, elapsed: Tensor) -> None:
-        """Hear where every row starts."""
+    def begin(self, pace: Pace) -> None:
+        """Hear what decides on the steps."""
 
     @abstractmethod
     def listen(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
@@ -135,9 +135,9 @@ class Tape(Listener):
         self.rows = torch.arange(len(y0), device=y0.device)
         self.blocks: list[_Open] = []
 
-    def begin(self, elapsed: Tensor) -> None:
+    def begin(self, pace: Pace) -> None:
         """Open the first block."""
-        self.blocks = [_Open(0, self.rows, self.y0, elapsed)]
+        self.blocks = [_Open(0, self.rows, self.y0, pace.elapsed)]
 
     def listen(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep what a step needs to be taken again, if any row took it."""
