@@ -314,7 +314,8 @@ class Solver(ABC):
     noise_types, sde_types : frozenset of str
         Noise and calculus that a stochastic method integrates; empty for an ordinary one.
     gradients : frozenset of str
-        Ways to the gradients that the method has: "autograd", "checkpoint", "adjoint".
+        Ways to the gradients that the method has: "autograd", "checkpoint", "adjoint". One
+        without autograd, which is the default, raises where it would cut a graph.
     """
 
     order: ClassVar[float]

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 from odeseries import plugins
-from odeseries.solvers import scipy
 from odeseries.testing import conforms
 
 TestCheck = Callable[[], None]
@@ -17,8 +16,6 @@ QUARTIC = (
 )
 CLOSED = "everything is found in closed form: there is nothing to be trained"
 FAULTY = [f"torchdiffeq:{name}" for name in ("dopri8", "bosh3", "fehlberg2", "implicit_adams")]
-NO_GRAPH = "what SciPy computes leaves no graph for autograd, and the method says so"
-SCIPY = [f"torchdiffeq:{name}" for name in scipy.METHODS]
 
 
 def named(kind: Any, *names: str) -> list[type]:
@@ -50,7 +47,7 @@ def test_convolutional(check: TestCheck) -> None:
     check()
 
 
-@conforms(*offered("solver", but=[*FAULTY, *SCIPY]))
+@conforms(*offered("solver", but=FAULTY))
 def test_solvers(check: TestCheck) -> None:
     """Every solver but those below."""
     check()
@@ -97,22 +94,6 @@ def test_fehlberg2(check: TestCheck) -> None:
 )
 def test_implicit_adams(check: TestCheck) -> None:
     """It is better than it says."""
-    check()
-
-
-@conforms(
-    *named("solver", *SCIPY),
-    expected_failures=dict.fromkeys(
-        (
-            "gradients_are_right",
-            "repeats_and_rests_change_nothing",
-            "a_failing_row_is_told_and_harmless",
-        ),
-        NO_GRAPH,
-    ),
-)
-def test_scipy(check: TestCheck) -> None:
-    """SciPy's methods are for solutions without gradients."""
     check()
 
 

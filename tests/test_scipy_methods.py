@@ -158,12 +158,89 @@ def test_a_graph_is_not_cut_in_silence() -> None:
     times = torch.tensor([0.0, 1.0])
     cases = [(Net(2), torch.ones(1, 2)), (ROTATION.field, torch.ones(1, 2, requires_grad=True))]
     for dynamics, y0 in cases:
-        with pytest.raises(SolverError, match=r"Radau of SciPy leaves no graph.*no_grad"):
+        with pytest.raises(
+            SolverError, match=r"Radau of SciPy leaves no graph.*'adjoint'.*no_grad"
+        ):
             solve(dynamics, y0, times, solver="torchdiffeq:scipy_radau")
         with torch.no_grad():
             assert torch.isfinite(
                 solve(dynamics, y0, times, solver="torchdiffeq:scipy_radau").ys
             ).all()
+
+
+class Bent(Dynamics):
+    """Two coordinates, two parameters, and the time."""
+
+    def __init__(self) -> None:
+        super().__init__(2)
+        self.rate = nn.Parameter(torch.tensor([1.3, 0.7], dtype=F64))
+        self.shift = nn.Parameter(torch.tensor(0.2, dtype=F64))
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Nothing of which is linear."""
+        return torch.sin(self.rate * state) + t * (state.flip(-1) + self.shift) / 4
+
+
+@pytest.mark.parametrize("asked", ["rows", "batch"])
+@pytest.mark.parametrize("solver", NAMES)
+def test_the_adjoint_agrees_with_autograd(solver: str, asked: str) -> None:
+    """In both directions, with a repeated time, for rows by themselves and in a batch."""
+    times = torch.tensor([[0.0, 0.3, 0.3, 1.0], [2.0, 1.5, 0.7, 0.2]], dtype=F64)
+
+    def gradients(solver: str, gradient: str) -> list[Tensor]:
+        bent = Bent()
+        y0 = torch.tensor([[0.5, -1.0], [1.5, 0.2]], dtype=F64, requires_grad=True)
+        field = bent if asked == "rows" else bent.forward
+        options = {"rtol": 1e-6, "atol": 1e-8, "gradient": gradient}
+        ys = solve(field, y0, times, solver=solver, **options).ys
+        return list(torch.autograd.grad(ys.square().sum(), [y0, bent.rate, bent.shift]))
+
+    pairs = zip(gradients(solver, "adjoint"), gradients("dopri5", "autograd"), strict=True)
+    assert max(float((a - b).norm() / b.norm()) for a, b in pairs) < 1e-4
+
+
+@pytest.mark.parametrize("solver", IMPLICIT)
+def test_a_stiff_field_has_gradients(solver: str) -> None:
+    """Of relaxation towards a curve, at a rate of ten thousand."""
+    rate = torch.tensor(1e4, dtype=F64, requires_grad=True)
+    height = torch.tensor(2.0, dtype=F64, requires_grad=True)
+    ys = solve(
+        lambda t, y: -rate * (y - height * torch.cos(t)),
+        torch.tensor([[2.0]], dtype=F64),
+        torch.tensor([0.0, 1.0], dtype=F64),
+        solver=solver,
+        gradient="adjoint",
+        max_steps=1000,
+        rtol=1e-5,
+        atol=1e-6,
+    ).ys
+    by_rate, by_height = torch.autograd.grad(ys[:, -1].sum(), [rate, height])
+    assert float(by_height) == pytest.approx(math.cos(1), rel=1e-3)
+    assert abs(float(by_rate)) < 1e-6
+
+
+def test_the_adjoint_leaves_out_failed_rows() -> None:
+    """The gradients are those of a batch without them."""
+    y0, times = torch.tensor([[0.4], [50.0], [-0.2]], dtype=F64), torch.tensor([0.0, 1.0, 2.0])
+
+    def gradient(rows: list[int]) -> Tensor:
+        rate = torch.tensor(0.2, dtype=F64, requires_grad=True)
+        options = {"solver": "torchdiffeq:scipy_radau", "gradient": "adjoint", **NAN}
+        ys = solve(lambda t, y: torch.exp(rate * y**2) - 1, y0[rows], times, **options).ys
+        ys[torch.isfinite(ys)].sum().backward()
+        return rate.grad
+
+    torch.testing.assert_close(gradient([0, 1, 2]), gradient([0, 2]), rtol=1e-6, atol=0)
+
+
+def test_the_adjoint_is_differentiated_once() -> None:
+    """And says so."""
+    y0 = torch.ones(1, 2, dtype=F64, requires_grad=True)
+    times = torch.tensor([0.0, 1.0], dtype=F64)
+    ys = solve(Bent(), y0, times, solver="torchdiffeq:scipy_rk45", gradient="adjoint").ys
+    (found,) = torch.autograd.grad(ys.square().sum(), y0, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        found.sum().backward()
 
 
 def test_an_error_of_the_field_is_not_swallowed() -> None:

@@ -13,13 +13,17 @@ from torch import Tensor
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.solvers.dependencies import dependencies
 from odeseries.solvers.rows import column
-from odeseries.solvers.scipy_fields import Array, RowField
+from odeseries.solvers.scipy_adjoint import Job, adjoint
+from odeseries.solvers.scipy_fields import Array, Path, RowField, System, Trajectory
 
 __all__ = ["METHODS", "SciPy"]
 
 LEAST_RTOL = 100 * float(np.finfo(float).eps)
 """Relative tolerance below which SciPy warns and takes this one."""
+REFUSED = "infs or NaNs"
+"""How NumPy's error names what it refuses; any other one is the field's own."""
 
 
 class SciPy(Solver):
@@ -31,7 +35,9 @@ class SciPy(Solver):
     get the Jacobian by automatic differentiation, so that fields in single precision serve too.
     The states between the steps are SciPy's dense output.
 
-    What SciPy computes leaves no graph: where a gradient could be asked for, the method refuses.
+    What SciPy computes leaves no graph: where autograd's could be asked for, the method refuses.
+    With ``gradient="adjoint"`` the adjoint equation is solved backward by the same method along
+    the interpolated solution, which is kept, since a stiff one can't be found again on the way.
 
     References
     ----------
@@ -40,6 +46,7 @@ class SciPy(Solver):
     """
 
     adaptive: ClassVar[bool] = True
+    gradients: ClassVar[frozenset[str]] = frozenset({"adjoint"})
     method: ClassVar[str]
     implicit: ClassVar[bool] = False
 
@@ -53,74 +60,96 @@ class SciPy(Solver):
         SolverError
             If the solution would need a graph.
         """
-        self._check_graph(field, y0, times)
+        if not (torch.is_grad_enabled() and len(y0)):
+            return self.solved(field, y0, times, options)
+        t = column(times[:, 0].detach(), y0).to(y0.dtype)
+        learned = dependencies(field, t, y0, options.parameters)
+        sought = bool(learned) or y0.requires_grad
+        if times.requires_grad or (sought and options.gradient != "adjoint"):
+            raise SolverError(
+                f"{type(self).__name__} of SciPy leaves no graph for autograd, and knows no "
+                f"derivatives by the times: take gradient='adjoint', solve under torch.no_grad(), "
+                f"or use a method of the package's own, such as 'dopri5'."
+            )
+        if not sought:
+            return self.solved(field, y0, times, options)
+        ways = [Trajectory() for _ in range(len(y0))]
+        solution = self.solved(field, y0, times, options, ways)
+        return adjoint(Job(self.steps, field, options, solution, ways), y0, times, learned)
+
+    def solved(
+        self,
+        field: VectorField,
+        y0: Tensor,
+        times: Tensor,
+        options: SolveOptions,
+        ways: list[Trajectory] | None = None,
+    ) -> Solution:
+        """Integrate without a graph; with the trajectories of the rows if there are any to fill."""
         with torch.no_grad():
-            paths = [
-                self._path(RowField.of(field, y0, times, row, options), times[row], options)
-                for row in range(len(y0))
-            ]
+            paths = []
+            for row in range(len(y0)):
+                inner = RowField.of(field, y0, times[:, 0], row, options)
+                way = None if ways is None else ways[row]
+                paths.append(self._path(inner, times[row], options, way))
         return _gathered(paths, y0, times.shape[1])
 
-    def _check_graph(self, field: VectorField, y0: Tensor, times: Tensor) -> None:
-        """Refuse to cut a graph silently."""
-        if not (torch.is_grad_enabled() and len(y0)):
-            return
-        slope = field(column(times[:, 0], y0).to(y0.dtype), y0)
-        if slope.requires_grad or y0.requires_grad or times.requires_grad:
-            raise SolverError(
-                f"{type(self).__name__} of SciPy leaves no graph for autograd: solve under "
-                f"torch.no_grad(), or use a method of the package's own or of torchdiffeq, such "
-                f"as 'dopri5'."
-            )
-
-    def _path(self, field: RowField, times: Tensor, options: SolveOptions) -> _Path:
+    def _path(
+        self, field: RowField, times: Tensor, options: SolveOptions, way: Trajectory | None
+    ) -> _Row:
         """Integrate one row."""
         elapsed = (times - times[0]).double().cpu().numpy()
-        path = _Path(np.tile(field.start, (len(elapsed), 1)), field)
-        if not np.isfinite(field.start).all():
-            path.status = self.NON_FINITE
-        elif elapsed[-1] != 0:
-            with warnings.catch_warnings():
-                # LSODA says by a warning what the status says too.
-                warnings.simplefilter("ignore")
-                self._march(path, elapsed, options)
-        return path
-
-    def _march(self, path: _Path, elapsed: Array, options: SolveOptions) -> None:
-        """Step to the end, and read the states off."""
-        path.states[elapsed != 0] = np.nan
-        if not np.isfinite(path.field(0.0, path.field.start)).all():
-            path.status = self.NON_FINITE
-            return
-        try:
-            for dense in self._steps(path, float(elapsed[-1]), options):
+        path = Path(field)
+        states = np.tile(field.start, (len(elapsed), 1))
+        if elapsed[-1] != 0:
+            states[elapsed != 0] = np.nan
+            for dense in self.steps(path, float(elapsed[-1]), options):
                 within = (np.abs(elapsed) > abs(dense.t_old)) & (np.abs(elapsed) <= abs(dense.t))
                 if within.any():
-                    path.states[within] = dense(elapsed[within]).T
-        except (ValueError, np.linalg.LinAlgError):
-            # The linear algebra of the implicit methods refuses what is not finite.
-            if path.field.finite:
-                raise
-            path.status = path.named(self.NON_FINITE)
+                    states[within] = dense(elapsed[within]).T
+                if way is not None:
+                    way.add(dense)
+        elif not np.isfinite(field.start).all():
+            path.status = self.NON_FINITE
+        return _Row(states, field.count, path)
 
-    def _steps(self, path: _Path, end: float, options: SolveOptions) -> Iterator[Any]:
-        """Interpolants of the steps, until the end or a failure."""
-        solver = self._solver(path.field, end, options)
-        while solver.status == "running":
+    def steps(self, path: Path, end: float, options: SolveOptions) -> Iterator[Any]:
+        """Interpolants of the steps from the start, until the end or a failure."""
+        if not np.isfinite([path.field.start, path.field(0.0, path.field.start)]).all():
+            path.status = self.NON_FINITE
+            return
+        solver = None
+        while path.status == self.OK and (solver is None or solver.status == "running"):
             if path.taken >= options.max_steps:
                 path.status = self.STEP_BUDGET
                 return
-            solver.step()
-            path.taken += 1
-            finite = path.field.finite and bool(np.isfinite(solver.y).all())
-            # LSODA takes steps of length 0, and steps to NaN, for steps like any other.
-            if solver.status == "failed" or solver.t == solver.t_old or not finite:
-                path.status = path.named(self.STEP_UNDERFLOW if finite else self.NON_FINITE)
-                return
-            path.last = solver.y
-            yield solver.dense_output()
+            solver = self._stepped(path, solver, end, options)
+            if solver is not None:
+                yield solver.dense_output()
 
-    def _solver(self, field: RowField, end: float, options: SolveOptions) -> Any:
+    def _stepped(self, path: Path, solver: Any, end: float, options: SolveOptions) -> Any:
+        """SciPy's stepper after one more step; None after a failure, which is noted."""
+        path.taken += 1
+        try:
+            # LSODA says by a warning what the status says too.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                solver = self._solver(path.field, end, options) if solver is None else solver
+                solver.step()
+        except (ValueError, np.linalg.LinAlgError) as error:
+            # The linear algebra of the implicit methods refuses what is not finite, as with a
+            # step that is too small to divide by.
+            if path.field.finite and REFUSED not in str(error):
+                raise
+            return path.fail(self.STEP_UNDERFLOW if path.field.finite else self.NON_FINITE)
+        finite = path.field.finite and bool(np.isfinite(solver.y).all())
+        # LSODA takes steps of length 0, and steps to NaN, for steps like any other.
+        if solver.status == "failed" or solver.t == solver.t_old or not finite:
+            return path.fail(self.STEP_UNDERFLOW if finite else self.NON_FINITE)
+        path.last = solver.y
+        return solver
+
+    def _solver(self, field: System, end: float, options: SolveOptions) -> Any:
         """SciPy's stepper, before its first step."""
         from scipy import integrate
 
@@ -136,45 +165,23 @@ class SciPy(Solver):
         )
 
 
-@dataclass
-class _Path:
-    """What is known of a row.
-
-    Attributes
-    ----------
-    states : ndarray of shape (n_times, size)
-        States at the times asked for; NaN where they are not known.
-    field : RowField
-        The row's field, which counts its evaluations.
-    last : ndarray or None
-        State after the last step.
-    taken, status : int
-        Steps, and what became of the row.
-    """
+@dataclass(frozen=True)
+class _Row:
+    """States (n_times, size) of a row, NaN where they are not known, and what they took."""
 
     states: Array
-    field: RowField
-    last: Array | None = None
-    taken: int = 0
-    status: int = Solver.OK
-
-    def named(self, code: int) -> int:
-        """The code of a failure, or that of a state that has grown without bound."""
-        if self.last is None:
-            return code
-        bound = (1 + np.abs(self.field.start).max()) * torch.finfo(self.field.dtype).eps ** -0.5
-        return Solver.BLOW_UP if np.abs(self.last).max() > bound else code
+    nfe: int
+    path: Path
 
 
-def _gathered(paths: list[_Path], y0: Tensor, n_times: int) -> Solution:
+def _gathered(rows: list[_Row], y0: Tensor, n_times: int) -> Solution:
     """The solution of all rows."""
     shape = (len(y0), n_times, *y0.shape[1:])
-    states = np.stack([path.states for path in paths]) if paths else np.empty(shape)
+    states = np.stack([row.states for row in rows]) if rows else np.empty(shape)
     ys = torch.from_numpy(states).to(y0).reshape(shape)
-    counts = [[path.field.count, path.taken, 0, path.status] for path in paths]
-    nfe, taken, rejected, status = (
-        torch.tensor(counts, dtype=torch.int64).reshape(-1, 4).to(y0.device).unbind(1)
-    )
+    counts = [[row.nfe, row.path.taken, 0, row.path.status] for row in rows]
+    columns = torch.tensor(counts, dtype=torch.int64).reshape(-1, 4).to(y0.device).unbind(1)
+    nfe, taken, rejected, status = columns
     return Solution(ys, SolverStats(nfe, taken, rejected), status)
 
 

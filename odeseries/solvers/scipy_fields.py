@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from odeseries.interfaces import SolveOptions, VectorField
+from odeseries.interfaces import SolveOptions, Solver, VectorField
 from odeseries.solvers.rows import column
 
-__all__ = ["Array", "RowField"]
+__all__ = ["Array", "Path", "RowField", "System", "Trajectory"]
 
 Array = NDArray[np.float64]
+
+
+class System(Protocol):
+    """What SciPy is given to integrate."""
+
+    finite: bool
+    """Whether what it last answered was finite."""
+
+    @property
+    def start(self) -> Array:
+        """State at the time 0, (size,)."""
+
+    @property
+    def precision(self) -> float:
+        """Rounding error of the states."""
+
+    def __call__(self, elapsed: float, y: Array) -> Array:
+        """Slope, (size,)."""
+
+    def jacobian(self, elapsed: float, y: Array) -> Array:
+        """Derivative of the slope by the state, (size, size)."""
 
 
 @dataclass
@@ -36,8 +59,8 @@ class RowField:
         Position of the row among them.
     count : int
         How often the field was asked.
-    finite : bool
-        Whether what it last answered was finite.
+    finite, smooth : bool
+        Whether what it last answered was finite, and the last Jacobian.
     """
 
     field: VectorField
@@ -46,21 +69,22 @@ class RowField:
     row: int
     count: int = 0
     finite: bool = True
+    smooth: bool = True
 
     @classmethod
     def of(
-        cls, field: VectorField, y0: Tensor, times: Tensor, row: int, options: SolveOptions
+        cls, field: VectorField, y0: Tensor, starts: Tensor, row: int, options: SolveOptions
     ) -> RowField:
         """Take a row out of a batch, by itself if the field treats rows alike."""
-        starts = times[:, 0].double()
+        starts = starts.double()
         if options.separable:
             return cls(field, y0[row : row + 1], starts[row : row + 1], 0)
         return cls(field, y0, starts, row)
 
     @property
-    def dtype(self) -> torch.dtype:
-        """Of the states that the field sees."""
-        return self.states.dtype
+    def precision(self) -> float:
+        """Rounding error of the states that the field sees."""
+        return float(torch.finfo(self.states.dtype).eps)
 
     @property
     def start(self) -> Array:
@@ -71,7 +95,7 @@ class RowField:
     def __call__(self, elapsed: float, y: Array) -> Array:
         """Slope of the flattened state, of shape (size,)."""
         slope: Array = self.slope(elapsed, self.tensor(y)).flatten().double().cpu().numpy()
-        self.finite = bool(np.isfinite(slope).all())
+        self.finite = self.smooth and bool(np.isfinite(slope).all())
         return slope
 
     def tensor(self, y: Array) -> Tensor:
@@ -93,7 +117,53 @@ class RowField:
             slopes = self.slope(elapsed, state).flatten().unbind()
         rows = [_derivative(slope, state) for slope in slopes]
         jacobian: Array = torch.stack(rows).double().cpu().numpy()
+        self.finite = self.smooth = bool(np.isfinite(jacobian).all())
         return jacobian
+
+
+@dataclass
+class Path:
+    """What becomes of a row.
+
+    Attributes
+    ----------
+    field : System
+        What is integrated.
+    last : ndarray or None
+        State after the last step.
+    taken, status : int
+        Steps, and the status of the row.
+    """
+
+    field: System
+    last: Array | None = None
+    taken: int = 0
+    status: int = Solver.OK
+
+    def fail(self, code: int) -> None:
+        """Note a failure; where the state was huge it has grown without bound."""
+        self.status = code
+        if self.last is not None:
+            bound = (1 + np.abs(self.field.start).max()) * self.field.precision**-0.5
+            self.status = Solver.BLOW_UP if np.abs(self.last).max() > bound else code
+
+
+@dataclass
+class Trajectory:
+    """The states of a row at any time on its way, out of the interpolants of its steps."""
+
+    pieces: list[Callable[[float], Any]] = field(default_factory=list)
+    ends: list[float] = field(default_factory=list)
+
+    def add(self, dense: Any) -> None:
+        """Append a step."""
+        self.pieces.append(dense)
+        self.ends.append(abs(dense.t))
+
+    def __call__(self, elapsed: float) -> Array:
+        """State (size,) at a time since the start."""
+        place = min(int(np.searchsorted(self.ends, abs(elapsed))), len(self.ends) - 1)
+        return np.asarray(self.pieces[place](elapsed), dtype=float)
 
 
 def _derivative(value: Tensor, state: Tensor) -> Tensor:

@@ -227,8 +227,11 @@ def _learned(dynamics: object) -> tuple[Tensor, ...]:
 
 
 def _check_gradient(method: Solver, gradient: str) -> None:
-    """Refuse a way to the gradients that the method does not have."""
-    if gradient in method.gradients:
+    """Refuse a way to the gradients that the method does not have.
+
+    A method without autograd refuses by itself, where there is a graph that it would cut.
+    """
+    if gradient in method.gradients or gradient == "autograd":
         return
     name = type(method).__name__
     if gradient not in GRADIENTS:

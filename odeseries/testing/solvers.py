@@ -63,6 +63,7 @@ def _solved(
         n_steps=None if subject.cls.adaptive else n_steps,
         rtol=rtol,
         atol=rtol / 100,
+        gradient="autograd" if "autograd" in subject.cls.gradients else "adjoint",
         on_failure=on_failure,
     )
 
