@@ -11,7 +11,36 @@ from torch.nn import functional
 from odeseries.errors import DataError, PluginError
 from odeseries.interfaces import Dynamics
 
-__all__ = ["Driven", "InputPath"]
+__all__ = ["Driven", "InputPath", "Waves"]
+
+
+class Waves:
+    """Sines and cosines of periods, such as a day and a year, on a clock of every row's own.
+
+    Parameters
+    ----------
+    start : Tensor of shape (batch, 2 * n_periods)
+        Sine and cosine of each period's phase at time 0, one pair after another.
+    turns : Tensor of shape (n_periods,)
+        Angular frequencies.
+    """
+
+    def __init__(self, start: Tensor, turns: Tensor) -> None:
+        self.start, self.turns = start, turns
+
+    def __call__(self, t: Tensor) -> Tensor:
+        """Sines and cosines at times (batch, ..., 1); shape (batch, ..., 2 * n_periods)."""
+        shape = (len(t), *[1] * (t.ndim - 2), -1)
+        sine, cosine = (self.start[:, k::2].reshape(shape) for k in (0, 1))
+        angle = t.to(self.start.dtype) * self.turns
+        turned = (torch.sin(angle), torch.cos(angle))
+        pairs = [sine * turned[1] + cosine * turned[0], cosine * turned[1] - sine * turned[0]]
+        return torch.stack(pairs, -1).flatten(-2)
+
+    @property
+    def n_inputs(self) -> int:
+        """Two for every period."""
+        return self.start.shape[-1]
 
 
 class InputPath:
@@ -30,6 +59,8 @@ class InputPath:
         False where there is no knot; times and values may be anything there.
     interpolation : {"linear", "previous"}, default="linear"
         Straight lines between knots, or the value of the last knot until the next one.
+    waves : Waves, optional
+        Further inputs, which need no knots; they come last.
 
     Raises
     ------
@@ -53,6 +84,7 @@ class InputPath:
         mask: Tensor | None = None,
         *,
         interpolation: Literal["linear", "previous"] = "linear",
+        waves: Waves | None = None,
     ) -> None:
         if interpolation not in ("linear", "previous"):
             raise DataError(
@@ -65,7 +97,7 @@ class InputPath:
                 f"{tuple(mask.shape)}: give (batch, n_knots), (batch, n_knots, n_inputs) and "
                 f"(batch, n_knots)."
             )
-        self.interpolation = interpolation
+        self.interpolation, self.waves = interpolation, waves
         self.times, self.values = _packed(times, values, mask)
         _check_knots(self.times, self.values)
         self._pieces = self._tabled()
@@ -73,17 +105,24 @@ class InputPath:
     @property
     def n_inputs(self) -> int:
         """Number of inputs."""
-        return self.values.shape[-1]
+        return self.values.shape[-1] + (0 if self.waves is None else self.waves.n_inputs)
 
     def __call__(self, t: Tensor) -> Tensor:
         """Inputs at times of shape (batch, ..., 1); shape (batch, ..., n_inputs)."""
+        if self.waves is None:
+            return self._between(t)
+        waves = self.waves(t)
+        return waves if self.values.shape[-1] == 0 else torch.cat([self._between(t), waves], -1)
+
+    def _between(self, t: Tensor) -> Tensor:
+        """Inputs that are given at knots."""
         asked = t.reshape(len(t), -1).contiguous()
         piece = torch.searchsorted(self.times.to(t.dtype), asked, right=True)
         out = _picked(self._pieces, piece)
         if self.interpolation == "linear":
             value, slope = out[..., 1:].chunk(2, -1)
             out = value + (asked[..., None] - out[..., :1]) * slope
-        return out.to(self.values.dtype).reshape(*t.shape[:-1], self.n_inputs)
+        return out.to(self.values.dtype).reshape(*t.shape[:-1], self.values.shape[-1])
 
     def held(self) -> Tensor:
         """Inputs before, between and after the knots, if they are constant there.
@@ -165,7 +204,8 @@ class Driven(Dynamics):
             )
         self.dynamics, self.path = dynamics, path
         self.autonomous = False
-        self.closed_form = dynamics.closed_form and path.interpolation == "previous"
+        constant = path.interpolation == "previous" and path.waves is None
+        self.closed_form = dynamics.closed_form and constant
         self.noise_type, self.sde_type = dynamics.noise_type, dynamics.sde_type
 
     @property

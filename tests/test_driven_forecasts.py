@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import odeseries as ode
-from odeseries.driving import InputPath
+from odeseries.driving import InputPath, Waves
 from odeseries.panel import Panel
 from odeseries.scenarios import scenarios
 
@@ -131,6 +131,29 @@ def test_a_levelled_path_has_the_means() -> None:
     path = InputPath(torch.tensor([[0.0, 1.0, 3.0]]), torch.tensor([[[0.0], [2.0], [4.0]]]))
     asked = torch.tensor([[-1.0, 0.1, 0.9, 2.0, 5.0]])[..., None]
     assert path.levelled()(asked).flatten().tolist() == [0.0, 1.0, 1.0, 3.0, 4.0]
+
+
+def test_waves_go_on_from_their_phases() -> None:
+    """Sine and cosine of every period, beside what is given at knots."""
+    start, turns = torch.tensor([[0.3, 1.0], [2.0, -1.0]]), torch.tensor([2.0, 5.0])
+    pairs = torch.stack([torch.sin(start), torch.cos(start)], -1).flatten(1)
+    path = InputPath(torch.zeros(2, 1), torch.full((2, 1, 1), 7.0), waves=Waves(pairs, turns))
+    t = torch.tensor([[0.0, 0.4, -1.0], [0.0, 3.0, 9.0]])[..., None]
+    angle = start[:, None] + turns * t
+    expected = torch.stack([torch.sin(angle), torch.cos(angle)], -1).flatten(2)
+    assert path.n_inputs == 5
+    torch.testing.assert_close(path(t), torch.cat([torch.full((2, 3, 1), 7.0), expected], -1))
+
+
+def test_a_season_drives_data_that_are_the_state() -> None:
+    """A field of one dimension can't turn back by itself, but can be driven to."""
+    times = np.arange(0.0, 40.0, 0.5)
+    y = pd.Series(np.sin(2 * np.pi * times / 5), index=times)
+    params = {**SMALL, "seasonality": [5.0], "solver": "midpoint"}
+    model = ode.NeuralODEForecaster(2.5, **params).fit(y)
+    later = np.arange(40.0, 45.0, 0.5)
+    assert float(np.abs(model.predict(later) - np.sin(2 * np.pi * later / 5)).mean()) < 0.2
+    assert model.latent([-1.0, 20.2]).notna().all().all()
 
 
 def test_scenarios_are_told_apart_by_their_inputs() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
-from odeseries.driving import Driven, InputPath
+from odeseries.driving import Driven, InputPath, Waves
 from odeseries.encoders import Encoder
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
@@ -303,10 +303,14 @@ class FlowNetwork(Traced):
         return ((each * seen).sum((1, 2)) + divergence) / count
 
 
-def input_path(side: Side, interpolation: Interpolation, rate: float = 1.0) -> InputPath:
+def input_path(
+    side: Side, interpolation: Interpolation, rate: float = 1.0, waves: Waves | None = None
+) -> InputPath:
     """Known inputs along a side, on a clock that is 0 at the anchor and runs at a rate."""
     inputs = side.knot_inputs.clamp(-CLIP, CLIP)
-    return InputPath(rate * side.knots, inputs, side.knot_mask, interpolation=interpolation)
+    return InputPath(
+        rate * side.knots, inputs, side.knot_mask, interpolation=interpolation, waves=waves
+    )
 
 
 def _inputs(side: Side, batch: Batch) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from odeseries import plugins
 from odeseries.anchoring import Anchor
 from odeseries.encoders import GRUEncoder
 from odeseries.fitting import FEWEST_SERIES, Spec
@@ -27,9 +28,9 @@ class NeuralODEForecaster(FlowForecaster):
     The channels, standardised, are coordinates of the state; velocities and other coordinates
     that are not observed (`extra_dims`, those of ``"augmented"`` and ``"second_order"``) are
     inferred at the last row from the rows before it. From there one path leads on, driven by the
-    known covariates, and a head puts a distribution around it. This is the forecaster for systems
-    whose state is measured: mechanics, circuits, populations. Where what is seen is a noisy image
-    of something else, take `LatentODEForecaster`.
+    known covariates and by sines and cosines of the periods, and a head puts a distribution
+    around it. This is the forecaster for systems whose state is measured: mechanics, circuits,
+    populations. Where what is seen is a noisy image of something else, take `LatentODEForecaster`.
 
     A series is cut into stretches of a horizon, each shot from a start of its own that is a
     function of the rows before it (multiple shooting with an encoder): no path is longer than
@@ -113,10 +114,12 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
         """Make an untrained network."""
         sizes = make_sizes(spec, self.n_lags, self.hidden)
         dim = spec.n_channels + self.extra_dims
+        # A closed form has its own oscillations, and needs inputs that are constant for a while.
+        waves = 0 if plugins.get("dynamics", self.dynamics).closed_form else sizes.n_row_phases
         return ShootingNetwork(
             sizes,
             GRUEncoder(sizes.n_row_features, self.hidden),
-            make_dynamics(self.dynamics, self.dynamics_params, dim, (), spec.n_inputs),
+            make_dynamics(self.dynamics, self.dynamics_params, dim, (), spec.n_inputs + waves),
             make_head(self.head),
             Anchor(spec.n_channels, local=spec.n_series < FEWEST_SERIES),
             solver=self.solver,

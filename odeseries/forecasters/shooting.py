@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
-from odeseries.driving import Driven, InputPath
+from odeseries.driving import Driven, InputPath, Waves
 from odeseries.encoders import Encoder
 from odeseries.forecasters.network import CLIP, SHORT, Interpolation, Sizes, input_path
 from odeseries.forecasters.traced import Traced
@@ -54,7 +54,8 @@ class ShootingNetwork(Traced):
     interpolation : {"linear", "previous"}
         How known inputs go on between their knots.
     periods : tuple of float
-        Periods in horizons at which the dynamics starts.
+        Periods in horizons: a dynamics made for two more inputs each is driven by their sines and
+        cosines, another one starts at them.
     """
 
     rate: Tensor
@@ -186,7 +187,15 @@ class ShootingNetwork(Traced):
         """What drives the path, on the clock of the dynamics."""
         if self.dynamics.n_inputs == 0:
             return None
-        return input_path(side, self.interpolation, self.pace)
+        if self.dynamics.n_inputs == self.sizes.n_inputs:
+            return input_path(side, self.interpolation, self.pace)
+        last = (side.length - 1)[:, None, None].expand(-1, 1, side.phases.shape[-1])
+        turns = 2 * torch.pi / side.phases.new_tensor(self.periods) / self.pace
+        waves = Waves(side.phases.gather(1, last)[:, 0], turns)
+        if self.sizes.n_inputs == 0:
+            rest = side.gaps.new_zeros(len(side.gaps), 1)
+            return InputPath(rest, rest[..., None][..., :0], waves=waves)
+        return input_path(side, self.interpolation, self.pace, waves)
 
     def _shot(self, start: Tensor, times: Tensor, drive: InputPath | None) -> tuple[Tensor, Tensor]:
         """States at times in horizons, from the start at 0, and evaluations of the field."""
@@ -234,7 +243,11 @@ def _chosen(first: Tensor, one: InputPath | None, other: InputPath | None) -> In
     values = torch.where(
         first[:, None, None], _widened(one.values, width), _widened(other.values, width)
     )
-    return InputPath(times, values, interpolation=one.interpolation)
+    waves = None
+    if one.waves is not None and other.waves is not None:
+        start = torch.where(first[:, None], one.waves.start, other.waves.start)
+        waves = Waves(start, one.waves.turns)
+    return InputPath(times, values, interpolation=one.interpolation, waves=waves)
 
 
 def _widened(x: Tensor, width: int) -> Tensor:

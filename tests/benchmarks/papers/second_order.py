@@ -25,7 +25,12 @@ from tests.benchmarks.papers.training import count
 
 TRAINED, TOTAL = 1000, 5000
 COLUMNS = {"silverbox": ("V1", "V2"), "f16_vibration": ("Acceleration1", "Acceleration2")}
-WIDTHS = {"second_order": 16, "augmented": 22, "mlp": 33}
+SIZES: dict[str, dict[str, Any]] = {
+    # Linear beyond its initial velocities: the signals grow threefold after the trained samples.
+    "second_order": {"hidden": 43, "depth": 0},
+    "augmented": {"hidden": 22, "depth": 1, "extra_dims": 1},
+    "mlp": {"hidden": 33, "depth": 1},
+}
 SHARED = Path(os.environ.get("ODESERIES_SHARED", Path(__file__).parents[4] / "shared"))
 
 
@@ -37,19 +42,17 @@ def read(name: str, folder: Path) -> tuple[pd.DataFrame, pd.Series]:
 
 
 def forecaster(dynamics: str, seed: int, args: argparse.Namespace) -> ode.NeuralODEForecaster:
-    """A forecaster that is trained over stretches of some samples, two of them a radian or so."""
-    params: dict[str, Any] = {"hidden": WIDTHS[dynamics], "depth": 1}
+    """A forecaster that is trained over stretches of some samples, for a hundred steps."""
     return ode.NeuralODEForecaster(
         args.horizon,
         dynamics=dynamics,
-        dynamics_params=params,
+        dynamics_params=SIZES[dynamics],
         solver=args.solver,
         seasonality=None,
         n_rows=12,
         batch_size=128,
-        learning_rate=0.02,
-        max_epochs=args.epochs,
-        patience=args.epochs,
+        learning_rate=0.04,
+        validation_fraction=0.0,
         random_state=seed,
     )
 
@@ -57,7 +60,7 @@ def forecaster(dynamics: str, seed: int, args: argparse.Namespace) -> ode.Neural
 def size(dynamics: str) -> int:
     """Number of parameters of the dynamics."""
     cls = plugins.get("dynamics", dynamics)
-    return count(cls(1, n_inputs=1, hidden=WIDTHS[dynamics], depth=1))
+    return count(cls(1, n_inputs=1, **SIZES[dynamics]))
 
 
 def error(model: ode.NeuralODEForecaster, X: pd.DataFrame, y: pd.Series) -> float:
@@ -71,20 +74,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("name", choices=list(COLUMNS))
     parser.add_argument("--data", type=Path, default=SHARED / "data")
-    parser.add_argument("--horizon", type=float, default=40)
+    parser.add_argument("--horizon", type=float, default=30)
     parser.add_argument("--solver", default="rk4")
-    parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", choices=list(WIDTHS))
+    parser.add_argument("--only", choices=list(SIZES))
     args = parser.parse_args()
     torch.set_num_threads(1)
     X, y = read(args.name, args.data)
-    for dynamics in [args.only] if args.only else list(WIDTHS):
+    for dynamics in [args.only] if args.only else list(SIZES):
         errors, begun = [], time.process_time()
         for seed in range(args.seeds):
             model = forecaster(dynamics, seed, args).fit(X[:TRAINED], y[:TRAINED])
             errors.append(error(model, X, y))
-            print("   ", seed, model.n_steps_, f"{errors[-1]:.4f}", flush=True)
+            print("   ", seed, f"{errors[-1]:.4f}", flush=True)
         print(
             f"{args.name} {dynamics} parameters {size(dynamics)} normalised RMSE "
             f"{' '.join(f'{e:.4f}' for e in errors)}, mean {np.mean(errors):.4f}, "
