@@ -233,8 +233,7 @@ def _searched(phase: _Phase, held: Panel, starts: Float64) -> Searched | None:
     if not checks:
         return None
     trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
-    held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
-    widths = Calibration.fitted(phase.net, held_out, phase.recipe.device)
+    widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
     score = _relative_score(fitted, checks, phase.panel)
     return Searched(fitted, score, trained.interrupted, phase.setup_seconds, seconds)
@@ -547,6 +546,12 @@ def _mean_loss(net: Model, batches: Sequence[Batch]) -> float:
 
 
 @torch.no_grad()
+def _widths(phase: _Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
+    """How wide intervals should be."""
+    held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
+    return Calibration.fitted(phase.net, held_out, phase.recipe.device)
+
+
 def _relative_score(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> float:
     """CRPS of forecasts over that of the known values' distribution, mean over targets."""
     parts = [_scored(fitted, batch) for batch in checks]
@@ -559,6 +564,7 @@ def _relative_score(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> fl
     return float(ratio.mean())
 
 
+@torch.no_grad()
 def _scored(fitted: Fitted, batch: Batch) -> tuple[Float64, Float64]:
     """Truth (n, channels), NaN where not observed, and quantiles at `LEVELS`."""
     asked = torch.tensor(np.append(LEVELS, 0.5), dtype=torch.float64, device=batch.targets.device)

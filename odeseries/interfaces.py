@@ -214,6 +214,17 @@ class Dynamics(nn.Module, ABC):
         """
         del frequencies
 
+    def start_noise(self, size: Tensor) -> None:
+        """Initialise the diffusion from disturbances found in data; ignored unless overridden.
+
+        Parameters
+        ----------
+        size : Tensor of shape (n,)
+            For the first coordinates of the state, by how much each is disturbed: in its unit per
+            square root of the unit of model time.
+        """
+        del size
+
 
 @dataclass(frozen=True)
 class Noise:

@@ -23,8 +23,9 @@ class Model(nn.Module, ABC):
     Attributes
     ----------
     has_paths : bool
-        Whether it draws joint paths by ``paths``. Those of other networks are made from their
-        quantiles and a copula.
+        Whether it draws joint paths by ``paths``, which are taken as they are. Those of other
+        networks are made from their quantiles, widened as held-out forecasts ask for, and a
+        copula.
     """
 
     has_paths: ClassVar[bool] = False

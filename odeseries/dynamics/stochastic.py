@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal
 
@@ -106,6 +107,10 @@ class SDE(Dynamics):
         out: Tensor = self.noise(state)
         return out
 
+    def start_noise(self, size: Tensor) -> None:
+        """Let the diffusion be about of this size, on its diagonal."""
+        self.noise.start(size)
+
 
 class Disturbed(Dynamics):
     r"""An ordinary dynamics with a learned diffusion: :math:`dX = f(t, X, u) dt + g(X) dW`.
@@ -167,13 +172,32 @@ class Disturbed(Dynamics):
         out: Tensor = self.noise(state)
         return out
 
+    def start_noise(self, size: Tensor) -> None:
+        """Let the diffusion be about of this size."""
+        self.noise.start(size)
 
-class _Diagonal(nn.Module):
+
+class _Noise(nn.Module, ABC):
+    """Diffusion above a floor."""
+
+    def __init__(self, floor: float) -> None:
+        super().__init__()
+        self.floor = floor
+
+    @abstractmethod
+    def start(self, size: Tensor) -> None:
+        """Begin with about this size, (n,), in the first coordinates."""
+
+    def raw(self, size: Tensor) -> Tensor:
+        """What softplus and the floor make a size of; the inverse of both."""
+        return torch.log(torch.expm1((size - self.floor).clamp(min=self.floor)))
+
+
+class _Diagonal(_Noise):
     """One network of one hidden layer per coordinate, all evaluated at once."""
 
     def __init__(self, dim: int, hidden: int, floor: float) -> None:
-        super().__init__()
-        self.floor = floor
+        super().__init__(floor)
         self.slope = nn.Parameter(torch.randn(dim, hidden))
         self.shift = nn.Parameter(torch.randn(dim, hidden))
         self.out = nn.Parameter(torch.randn(dim, hidden) / hidden)
@@ -184,19 +208,29 @@ class _Diagonal(nn.Module):
         features = torch.tanh(state[..., None] * self.slope + self.shift)
         return self.floor + functional.softplus((features * self.out).sum(-1) + self.bias)
 
+    @torch.no_grad()
+    def start(self, size: Tensor) -> None:
+        """Set the biases."""
+        self.bias[: len(size)] = self.raw(size)
 
-class _Triangular(nn.Module):
+
+class _Triangular(_Noise):
     """Lower triangular matrices with a positive diagonal."""
 
     def __init__(self, dim: int, floor: float) -> None:
-        super().__init__()
-        self.dim, self.floor = dim, floor
+        super().__init__(floor)
+        self.dim = dim
 
     def matrix(self, raw: Tensor) -> Tensor:
         """From ``[..., dim * dim]`` to ``[..., dim, dim]``."""
         square = raw.reshape(*raw.shape[:-1], self.dim, self.dim)
         diagonal = self.floor + functional.softplus(square.diagonal(dim1=-2, dim2=-1) + QUIET)
         return square.tril(-1) + torch.diag_embed(diagonal)
+
+    def start_entries(self, flat: Tensor, size: Tensor) -> None:
+        """Set the diagonal of what becomes a matrix, (dim * dim,)."""
+        diagonal = flat.reshape(self.dim, self.dim).diagonal()
+        diagonal[: len(size)] = self.raw(size) - QUIET
 
 
 class _Additive(_Triangular):
@@ -205,11 +239,16 @@ class _Additive(_Triangular):
     def __init__(self, dim: int, hidden: int, floor: float) -> None:
         del hidden
         super().__init__(dim, floor)
-        self.raw = nn.Parameter(torch.zeros(dim * dim))
+        self.entries = nn.Parameter(torch.zeros(dim * dim))
 
     def forward(self, state: Tensor) -> Tensor:
         """The matrix, whatever the state."""
-        return self.matrix(self.raw).expand(*state.shape, self.dim)
+        return self.matrix(self.entries).expand(*state.shape, self.dim)
+
+    @torch.no_grad()
+    def start(self, size: Tensor) -> None:
+        """Set the matrix."""
+        self.start_entries(self.entries, size)
 
 
 class _General(_Triangular):
@@ -223,8 +262,15 @@ class _General(_Triangular):
         """The matrix at the state."""
         return self.matrix(self.net(state))
 
+    @torch.no_grad()
+    def start(self, size: Tensor) -> None:
+        """Set the biases of the last layer."""
+        last = self.net.layers[-1]
+        if isinstance(last, nn.Linear):
+            self.start_entries(last.bias, size)
 
-DIFFUSIONS: dict[str, Callable[[int, int, float], nn.Module]] = {
+
+DIFFUSIONS: dict[str, Callable[[int, int, float], _Noise]] = {
     "diagonal": _Diagonal,
     "additive": _Additive,
     "general": _General,

@@ -32,7 +32,8 @@ class LatentSDEForecaster(BaseForecaster):
     prior equation leads many states from there to the query, so that the intervals widen with the
     lead time as the noise adds up. Training maximises a lower bound of the likelihood of what
     comes next, with a posterior law of the path that shares the prior's diffusion. Between two
-    observations the posterior given both answers. `sample` returns paths of the equation itself.
+    observations the posterior given both answers. `sample` returns paths of the equation itself,
+    and intervals are the equation's too: nothing is adjusted on held-out forecasts.
 
     Parameters
     ----------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +21,14 @@ from odeseries.path_laws import ito_drift, matched_drift, path_divergence, white
 from odeseries.solvers.philox import normals
 from odeseries.solvers.solve import solve
 
-__all__ = ["Gaussian", "Inferred", "Matched", "Posterior", "Simulated", "drawn"]
+__all__ = ["Gaussian", "Given", "Inferred", "Matched", "Posterior", "Simulated", "drawn"]
 
 START, NODES, PLACES, DISTURBANCES, CHAIN = range(1000, 1005)
 """Streams of normal numbers; those of Brownian motions are few and small."""
 LOWEST, HIGHEST = -7.0, 2.0
-QUIET = -2.0
+QUIET = -3.0
 QUADRATURE = 16
+ALONE = 4.0
 
 
 def drawn(keys: Tensor, shape: tuple[int, ...], stream: int, like: Tensor) -> Tensor:
@@ -57,6 +59,27 @@ class Gaussian:
 
 
 @dataclass(frozen=True, eq=False)
+class Given:
+    """From what paths are inferred.
+
+    Attributes
+    ----------
+    prior : Dynamics
+        Of the rows of the batch.
+    start : Gaussian
+        Law of the state at the anchor before the evidence was seen.
+    evidence : Evidence
+    guess : Tensor of shape (batch, n, dim)
+        States that explain what was seen at each time by themselves, as far as they can.
+    """
+
+    prior: Dynamics
+    start: Gaussian
+    evidence: Evidence
+    guess: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Inferred:
     """States at the times of the evidence, (batch, n, dim), and divergences, (batch,)."""
 
@@ -82,32 +105,18 @@ class Posterior(nn.Module, ABC):
         zero_last_layer(self.start)
 
     @abstractmethod
-    def infer(self, prior: Dynamics, start: Gaussian, evidence: Evidence, keys: Tensor) -> Inferred:
+    def infer(self, given: Given, keys: Tensor) -> Inferred:
         """One path for each row, at the times of the evidence.
 
         Parameters
         ----------
-        prior : Dynamics
-            Of the rows of the batch.
-        start : Gaussian
-            Law of the state at the anchor before the evidence was seen.
-        evidence : Evidence
+        given : Given
         keys : Tensor of int64, shape (batch,)
             Randomness of every row.
         """
 
     @abstractmethod
-    def draw(
-        self,
-        prior: Dynamics,
-        start: Gaussian,
-        evidence: Evidence,
-        times: Tensor,
-        keys: Tensor,
-        n: int,
-        *,
-        joint: bool,
-    ) -> Tensor:
+    def draw(self, given: Given, times: Tensor, keys: Tensor, n: int, *, joint: bool) -> Tensor:
         """States at rising times up to the last evidence, (batch, n_times, n, dim).
 
         On joint paths, or such that the states at a time depend on no other time that is asked
@@ -162,39 +171,28 @@ class Simulated(Posterior):
         self.control = Perceptron((dim + 2 * hidden + 1, hidden, hidden, dim), nn.Tanh)
         zero_last_layer(self.control)
 
-    def infer(self, prior: Dynamics, start: Gaussian, evidence: Evidence, keys: Tensor) -> Inferred:
+    def infer(self, given: Given, keys: Tensor) -> Inferred:
         """Simulate a path and its divergence."""
-        codes = self.read(evidence)
-        first = self.started(start, codes)
+        codes = self.read(given.evidence)
+        first = self.started(given.start, codes)
         states, divergence = path_divergence(
-            _Controlled(prior, self.control, evidence, codes),
-            prior,
+            _Controlled(given, self.control, codes),
+            given.prior,
             first.draws(keys, 1)[:, 0],
-            evidence.knots(),
+            given.evidence.knots(),
             solver=self.solver,
             seed=keys,
             **self.solver_params,
         )
-        return Inferred(states[:, 1:], first.divergence(start), divergence[:, -1])
+        return Inferred(states[:, 1:], first.divergence(given.start), divergence[:, -1])
 
-    def draw(
-        self,
-        prior: Dynamics,
-        start: Gaussian,
-        evidence: Evidence,
-        times: Tensor,
-        keys: Tensor,
-        n: int,
-        *,
-        joint: bool,
-    ) -> Tensor:
+    def draw(self, given: Given, times: Tensor, keys: Tensor, n: int, *, joint: bool) -> Tensor:
         """Simulate paths, which depend on no time that is asked for anyway."""
         del joint
-        codes = self.read(evidence)
-        equation = _Controlled(prior, self.control, evidence, codes)
+        codes = self.read(given.evidence)
         states = solve(
-            equation,
-            self.started(start, codes).draws(keys, n),
+            _Controlled(given, self.control, codes),
+            self.started(given.start, codes).draws(keys, n),
             functional.pad(times, (1, 0)),
             solver=self.solver,
             seed=keys,
@@ -209,9 +207,8 @@ class _Controlled(Dynamics):
 
     bound_to_rows = True
 
-    def __init__(
-        self, prior: Dynamics, control: nn.Module, evidence: Evidence, codes: Tensor
-    ) -> None:
+    def __init__(self, given: Given, control: nn.Module, codes: Tensor) -> None:
+        prior, evidence = given.prior, given.evidence
         super().__init__(prior.state_dim)
         self.prior, self.control = prior, control
         self.noise_type, self.sde_type = prior.noise_type, prior.sde_type
@@ -253,7 +250,8 @@ class Matched(Posterior):
         m = (1 - \theta) m_0 + \theta m_1 + \theta (1 - \theta) \Delta\, b, \qquad
         s^2 = (1 - \theta)^2 s_0^2 + \theta^2 s_1^2 + \theta (1 - \theta) \Delta\, v,
 
-    with a learned bend :math:`b` and disturbance :math:`v`. The divergence of the path is the
+    with a learned bend :math:`b` and disturbance :math:`v`, in which the covariance of the ends,
+    divided by :math:`\Delta / 2`, is included. The divergence of the path is the
     mean of the squared mismatch of the drifts at one random time in each gap, drawn from the
     arcsine law, since it is largest near the ends.
 
@@ -265,85 +263,99 @@ class Matched(Posterior):
 
     def __init__(self, n_channels: int, dim: int, hidden: int) -> None:
         super().__init__(n_channels, dim, hidden)
-        self.direct = nn.Linear(2 * n_channels, dim, bias=False)
-        with torch.no_grad():
-            self.direct.weight.copy_(torch.eye(dim, 2 * n_channels) * _is_value(n_channels))
-        self.node = Perceptron((2 * hidden, hidden, 2 * dim))
+        self.node = Perceptron((2 * hidden, hidden, 4 * dim))
         zero_last_layer(self.node)
-        self.bridge = Perceptron((4 * hidden + 2 * dim, hidden, 2 * dim))
+        self.bridge = Perceptron((4 * hidden + 2 * dim, hidden, 3 * dim))
         zero_last_layer(self.bridge)
 
-    def infer(self, prior: Dynamics, start: Gaussian, evidence: Evidence, keys: Tensor) -> Inferred:
+    def infer(self, given: Given, keys: Tensor) -> Inferred:
         """Draw states from the marginals, and the mismatch at one time in each gap."""
-        bridges, first = self._bridges(prior, start, evidence)
-        noise = drawn(keys, (evidence.times.shape[1], self.dim), NODES, start.mean)
+        bridges, first = self._bridges(given)
+        noise = drawn(keys, (given.guess.shape[1], self.dim), NODES, given.guess)
         states = bridges.mean[:, 1:] + bridges.std[:, 1:] * noise
-        path = self._mismatch(prior, bridges, keys)
-        return Inferred(states, first.divergence(start), path)
+        path = _mismatch(given.prior, bridges, keys)
+        return Inferred(states, first.divergence(given.start), path)
 
-    def draw(
-        self,
-        prior: Dynamics,
-        start: Gaussian,
-        evidence: Evidence,
-        times: Tensor,
-        keys: Tensor,
-        n: int,
-        *,
-        joint: bool,
-    ) -> Tensor:
+    def draw(self, given: Given, times: Tensor, keys: Tensor, n: int, *, joint: bool) -> Tensor:
         """Draw paths whose marginals are exact, and whose dependence is that of the posterior.
 
         Standardised, a path is an Ornstein-Uhlenbeck process with the rate
         :math:`g^2 / (2 s^2)`; the diffusion is taken at the mean.
         """
-        bridges, _ = self._bridges(prior, start, evidence)
+        bridges, _ = self._bridges(given)
         mean, std = (x[:, :, None] for x in bridges.at(times))
         if not joint:
             return mean + std * drawn(keys, (1, n, self.dim), CHAIN, mean)
-        keep = torch.exp(-_clock(prior, bridges, functional.pad(times, (1, 0))))
-        noise = drawn(keys, (times.shape[1] + 1, n, self.dim), CHAIN, start.mean)
+        keep = torch.exp(-_clock(given.prior, bridges, functional.pad(times, (1, 0))))
+        noise = drawn(keys, (times.shape[1] + 1, n, self.dim), CHAIN, mean)
         chain = [noise[:, 0]]
         for i in range(times.shape[1]):
             rho = keep[:, i, None]
             chain.append(rho * chain[-1] + (1 - rho**2).clamp(min=0).sqrt() * noise[:, i + 1])
         return mean + std * torch.stack(chain[1:], 1)
 
-    def _bridges(
-        self, prior: Dynamics, start: Gaussian, evidence: Evidence
-    ) -> tuple[Bridges, Gaussian]:
+    def _bridges(self, given: Given) -> tuple[Bridges, Gaussian]:
+        """Marginals of the path, and its law at the anchor."""
+        evidence = given.evidence
         codes = self.read(evidence)
-        first = self.started(start, codes)
-        valid = evidence.valid[..., None]
-        seen = torch.cat([evidence.values, evidence.seen.to(codes.dtype)], -1)
-        shift, log_std = self.node(codes).chunk(2, -1)
-        means = self.direct(seen) + shift
-        mean = torch.cat([first.mean[:, None], torch.where(valid, means, 0)], 1)
+        first = self.started(given.start, codes)
+        shift, log_std, *weights = self.node(codes).chunk(4, -1)
+        mean = _smoothed(first.mean, given.guess, weights, evidence.valid) + shift
+        mean = torch.cat([first.mean[:, None], mean * evidence.valid[..., None]], 1)
         log_std = torch.cat([first.log_std[:, None], log_std + QUIET], 1)
         std = torch.exp(log_std.clamp(LOWEST, HIGHEST))
+        bend, variance = self._between(given, codes, mean, std)
+        return Bridges(evidence.knots(), evidence.valid, mean, std, bend, variance), first
+
+    def _between(
+        self, given: Given, codes: Tensor, mean: Tensor, std: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Bend and disturbance of each gap, (batch, n, dim).
+
+        Before training the disturbance is that of the prior, and the ends hang together as two
+        observations do whose errors have the ends' variances.
+        """
         ends = torch.cat([functional.pad(codes, (0, 0, 1, 0))[:, :-1], codes], -1)
         around = torch.cat([mean[:, :-1], mean[:, 1:]], -1)
-        bend, wider = self.bridge(torch.cat([ends, around], -1)).chunk(2, -1)
-        middle = (mean[:, 1:] + mean[:, :-1]) / 2
-        knots = evidence.knots()
+        bend, wider, closer = self.bridge(torch.cat([ends, around], -1)).chunk(3, -1)
+        knots = given.evidence.knots()
         at = (knots[:, 1:] + knots[:, :-1])[..., None] / 2
-        variance = _variance(prior, at, middle) * torch.exp(wider.clamp(-6, 6))
-        return Bridges(knots, evidence.valid, mean, std, bend, variance), first
+        disturbance = _variance(given.prior, at, (mean[:, 1:] + mean[:, :-1]) / 2)
+        disturbance = disturbance * torch.exp(wider.clamp(-6, 6))
+        gap = torch.where(given.evidence.valid, given.evidence.gaps(), 1)[..., None]
+        product = std[:, 1:] * std[:, :-1]
+        share = torch.sigmoid(torch.log(product / (gap * disturbance)) + closer)
+        return bend, disturbance + 2 * share * product / gap
 
-    def _mismatch(self, prior: Dynamics, bridges: Bridges, keys: Tensor) -> Tensor:
-        """Divergence of the path, (batch,)."""
-        gaps = bridges.knots.diff(dim=1)
-        place = drawn(keys, (gaps.shape[1],), PLACES, gaps)
-        uniform = torch.special.ndtr(place).clamp(1e-4, 1 - 1e-4)
-        share = torch.sin(math.pi / 2 * uniform) ** 2
-        weight = math.pi * (share * (1 - share)).sqrt() * gaps
-        noise = drawn(keys, (gaps.shape[1], self.dim), DISTURBANCES, bridges.mean)
-        mean, std, velocity, widening = bridges.moving(share[..., None])
-        t = (bridges.knots[:, :-1] + share * gaps)[..., None]
-        state = mean + std * noise
-        drift = matched_drift(prior, t, state, velocity + widening * noise, -noise / std)
-        control = whitened(prior.diffusion(t, state), drift - ito_drift(prior, t, state))
-        return (weight * control.square().sum(-1) / 2 * bridges.valid).sum(1)
+
+def _mismatch(prior: Dynamics, bridges: Bridges, keys: Tensor) -> Tensor:
+    """Divergence of the path, (batch,)."""
+    gaps = bridges.knots.diff(dim=1)
+    place = drawn(keys, (gaps.shape[1],), PLACES, gaps)
+    uniform = torch.special.ndtr(place).clamp(1e-4, 1 - 1e-4)
+    share = torch.sin(math.pi / 2 * uniform) ** 2
+    weight = math.pi * (share * (1 - share)).sqrt() * gaps
+    noise = drawn(keys, (gaps.shape[1], bridges.mean.shape[-1]), DISTURBANCES, bridges.mean)
+    mean, std, velocity, widening = bridges.moving(share[..., None])
+    t = (bridges.knots[:, :-1] + share * gaps)[..., None]
+    state = mean + std * noise
+    drift = matched_drift(prior, t, state, velocity + widening * noise, -noise / std)
+    control = whitened(prior.diffusion(t, state), drift - ito_drift(prior, t, state))
+    return (weight * control.square().sum(-1) / 2 * bridges.valid).sum(1)
+
+
+def _smoothed(start: Tensor, guess: Tensor, weights: Sequence[Tensor], valid: Tensor) -> Tensor:
+    """Means of every guess and of those before and after it, weighted by two logits.
+
+    Before training the guess itself has nearly all the weight.
+    """
+    before = torch.cat([start[:, None], guess[:, :-1]], 1)
+    after = torch.cat([guess[:, 1:], guess[:, -1:]], 1)
+    follows = functional.pad(valid[:, 1:], (0, 1))[..., None]
+    last = torch.where(follows, weights[1] - ALONE, -torch.inf)
+    logits = torch.stack([torch.zeros_like(last), weights[0] - ALONE, last])
+    share = torch.softmax(logits, 0)
+    return share[0] * guess + share[1] * before + share[2] * after
 
 
 def _clock(prior: Dynamics, bridges: Bridges, times: Tensor) -> Tensor:
@@ -363,8 +375,3 @@ def _variance(prior: Dynamics, t: Tensor, state: Tensor) -> Tensor:
     if diffusion.ndim > state.ndim:
         return diffusion.square().sum(-1)
     return diffusion.square()
-
-
-def _is_value(n_channels: int) -> Tensor:
-    """1 at the values and 0 at the mask, among what is seen of a row."""
-    return (torch.arange(2 * n_channels) < n_channels).float()

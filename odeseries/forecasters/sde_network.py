@@ -14,7 +14,7 @@ from odeseries.driving import InputPath
 from odeseries.encoders import Encoder
 from odeseries.forecasters.evidence import Evidence, between, gathered, leads
 from odeseries.forecasters.network import Interpolation, input_path
-from odeseries.forecasters.posteriors import Gaussian, Posterior, drawn
+from odeseries.forecasters.posteriors import Gaussian, Given, Posterior, drawn
 from odeseries.interfaces import Dynamics
 from odeseries.model import Model
 from odeseries.nets import Perceptron, zero_last_layer
@@ -28,11 +28,13 @@ OBSERVED = 2000
 """Stream of the observation noise."""
 MOST_STATES = 1 << 16
 LEAST_NOISE = -7.0
-FIRST_NOISE = -1.5
+FIRST_NOISE = -3.0
+SHRUNK = 0.98
+RIDGE = 1e-4
 
 
 class Decoder(nn.Module):
-    """From states to channels: a linear map, the identity to begin with, and a perceptron.
+    """From states to channels: a linear map, and a perceptron that begins as zero.
 
     Parameters
     ----------
@@ -53,6 +55,40 @@ class Decoder(nn.Module):
         """Expected values, (..., n_channels)."""
         out: Tensor = self.linear(z) + self.rest(z)
         return out
+
+    @torch.no_grad()
+    def start(self, batches: Sequence[Batch]) -> Tensor:
+        """Begin with coordinates of variance 1 that are disturbed independently of one another.
+
+        These come from the products of increments of the channels, divided by the time they took.
+
+        Returns
+        -------
+        Tensor of shape (n_channels,)
+            Sizes of the disturbances of the first coordinates, per root of time; empty if there
+            are fewer coordinates than channels, or nothing is known of a channel.
+        """
+        n_channels, dim = self.linear.weight.shape
+        parts = [_moments(side) for batch in batches for side in batch.sides()]
+        driving, spread = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+        if dim < n_channels or not bool(spread.diagonal().gt(0).all()):
+            return driving.new_empty(0)
+        size = driving.diagonal().clamp(min=1e-12).sqrt()
+        shrunk = SHRUNK * driving / size / size[:, None]
+        shrunk.fill_diagonal_(1.0)
+        root = size[:, None] * torch.linalg.cholesky(shrunk)
+        inverse = torch.linalg.inv(root)
+        scale = (inverse @ spread @ inverse.T).diagonal().clamp(min=1e-12).sqrt()
+        self.linear.weight[:, :n_channels] = root * scale
+        sizes: Tensor = 1 / scale
+        return sizes
+
+    def encode(self, values: Tensor, seen: Tensor) -> Tensor:
+        """The vectors next to 0 that the linear map takes to what was seen, (..., dim)."""
+        weight = self.linear.weight
+        gram = weight @ weight.T + RIDGE * torch.eye(len(weight), device=weight.device)
+        back: Tensor = torch.linalg.inv(gram) @ weight
+        return ((values - self.linear.bias) * seen) @ back
 
     def noise(self) -> Tensor:
         """Standard deviation of the observation noise of every channel."""
@@ -190,19 +226,15 @@ class SDENetwork(Model):
         self.n_paths, self.warmup = n_paths, warmup
         self.interpolation: Interpolation = interpolation
         dim, n_channels = dynamics.state_dim, decoder.log_noise.shape[0]
-        self.direct = nn.Linear(3 * n_channels, dim)
         self.filter = Perceptron((encoder.hidden + 3 * n_channels, encoder.hidden, 2 * dim))
         zero_last_layer(self.filter)
-        with torch.no_grad():
-            self.direct.bias.zero_()
-            self.direct.weight.zero_()
-            self.direct.weight[:, :n_channels] = torch.eye(dim, n_channels)
         seen = dim + dynamics.n_inputs
         self.back = Perceptron((seen, encoder.hidden, encoder.hidden, dim), nn.Tanh)
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def start(self, batches: Sequence[Batch]) -> None:
-        """Nothing is taken from windows before the first step."""
+        """Turn the coordinates such that they are disturbed independently."""
+        self.dynamics.start_noise(self.decoder.start(batches))
 
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Negative bound per observation, in nats, shape (batch,)."""
@@ -227,7 +259,7 @@ class SDENetwork(Model):
         weight: float = 1.0,
     ) -> Tensor:
         """Lower bound of the log-likelihood of the evidence, estimated from one path, (batch,)."""
-        found = self.posterior.infer(prior, start, evidence, keys)
+        found = self.posterior.infer(self._given(prior, start, evidence), keys)
         vectors = self.dynamics.read(found.states)
         fit = self.decoder.log_likelihood(vectors, evidence.values, evidence.seen)
         return fit - weight * (found.of_start + found.of_path)
@@ -277,7 +309,8 @@ class SDENetwork(Model):
         known = side.lag_mask[..., 0]
         last = torch.cat([side.lags[..., 0] * known, known, torch.log1p(side.lag_ages[..., 0])], -1)
         shift, log_std = self.filter(torch.cat([code, last], -1)).chunk(2, -1)
-        return Gaussian(self.direct(last) + shift, (log_std - 1).clamp(-7, 2))
+        nearest = self.dynamics.lift(self.decoder.encode(side.lags[..., 0], known))
+        return Gaussian(nearest + shift, (log_std + FIRST_NOISE).clamp(-7, 2))
 
     def _in_parts(
         self,
@@ -331,8 +364,22 @@ class SDENetwork(Model):
 
     def _between(self, batch: Batch, times: Tensor, keys: Tensor, n: int, joint: bool) -> Tensor:
         """States on paths of the posterior that knows the rows after the queries."""
-        prior, start = self.prior(batch), self.filtered(batch)
-        return self.posterior.draw(prior, start, gathered(batch), times, keys, n, joint=joint)
+        given = self._given(self.prior(batch), self.filtered(batch), gathered(batch))
+        return self.posterior.draw(given, times, keys, n, joint=joint)
+
+    def _given(self, prior: Dynamics, start: Gaussian, evidence: Evidence) -> Given:
+        guess = self.dynamics.lift(self.decoder.encode(evidence.values, evidence.seen))
+        return Given(prior, start, evidence, guess)
+
+
+def _moments(side: Side) -> tuple[Tensor, Tensor]:
+    """Sums of products of increments per time, and of values, of rows seen in all channels."""
+    both = side.mask[:, 1:].bool().all(-1) & side.mask[:, :-1].bool().all(-1)
+    steps = side.values.diff(dim=1)[both]
+    time = side.gaps[:, 1:][both].sum().clamp(min=1e-9)
+    seen = side.values[side.mask.bool().all(-1)]
+    centred = seen - seen.mean(0)
+    return steps.T @ steps / time, (centred.T @ centred / max(len(seen), 1)).nan_to_num()
 
 
 def _rows(side: Side) -> Tensor:
