@@ -63,12 +63,12 @@ def test_the_jacobian_norm_is_unbiased() -> None:
 
 def test_case_35_one_probe_for_a_solve_and_a_spread_that_falls() -> None:
     """Repeatable under a seed, smooth along the path, averaged over probes."""
-    y0, times = states(2000), torch.tensor([0.0, 0.5])
+    y0, times = states(500), torch.tensor([0.0, 0.5])
     spreads = []
     for n_probes in (1, 10):
         field = Regularised(linear, y0, seed=2, n_probes=n_probes)
         with torch.no_grad():
-            first, again = (solve(field, field.start, times).ys for _ in range(2))
+            first, again = (solve(field, field.start, times, n_steps=3).ys for _ in range(2))
         assert torch.equal(first, again)
         spreads.append(float(field.split(first)[1].jacobian[:, 1].std()))
     assert spreads[0] / spreads[1] == pytest.approx(math.sqrt(10), rel=0.1)
@@ -117,7 +117,7 @@ def test_a_field_is_taught_to_be_simple() -> None:
     options = {"solver": "dopri5", "rtol": 1e-5, "atol": 1e-5}
     before = int(solve(dynamics, y0, times, **options).stats.nfe.max())
     optimizer = torch.optim.Adam(dynamics.parameters(), lr=0.03)
-    for step in range(20):
+    for step in range(12):
         field = Regularised(dynamics, y0, seed=step)
         _, costs = field.split(solve(field, field.start, times, solver="rk4", n_steps=5).ys)
         optimizer.zero_grad()
