@@ -187,16 +187,17 @@ def _log_density(flow: Any, x: Any, probes: Any) -> Any:
 def test_estimated_density_is_unbiased_and_repeatable(rows: Any) -> None:
     """On one fitted model: the mean over probes is exact, the spread falls as their root."""
     flow = _small(objective="likelihood", max_epochs=3).fit(rows).flow_.double()
+    flow = flow.with_options({"n_steps": 1})
     x, rng = torch.from_numpy((rows[:20] - rows.mean(0)) / rows.std(0)), np.random.default_rng(0)
     exact = _log_density(flow, x, x[None])
     flow.velocity.exact = flow.velocity.closed = False
     spreads = []
     for n_probes in (1, 10, 100):
-        signs = torch.from_numpy(rng.choice([-1.0, 1.0], (15, n_probes, 1, 3)))
+        signs = torch.from_numpy(rng.choice([-1.0, 1.0], (12, n_probes, 1, 3)))
         estimates = torch.stack([_log_density(flow, x, probes) for probes in signs])
         spreads.append(float(estimates.std(0).mean()))
         bias = (estimates - exact).mean(0).abs().mean()
-        assert float(bias) < 2 * spreads[-1] / 15**0.5
+        assert float(bias) < 2 * spreads[-1] / 12**0.5
         assert torch.equal(estimates[0], _log_density(flow, x, signs[0]))
     assert spreads[0] / spreads[2] == pytest.approx(10, rel=0.5)
 

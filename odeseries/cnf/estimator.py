@@ -6,6 +6,7 @@ import copy
 import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
 
@@ -69,8 +70,8 @@ class CNFDensityEstimator(
         "auto" matches a normal base and maximises the likelihood from a mixture.
     base : {"auto", "normal", "mixture"}, default="auto"
         Distribution that the field moves: standard normal, or a mixture of normal distributions
-        whose number and floor of variance are cross-validated. "auto" takes what does better on
-        rows held out, and the mixture where nothing is held out.
+        whose number and floor of variance are cross-validated. "auto" takes the mixture unless
+        matching from the normal base is better on rows held out by more than a standard error.
     dynamics : str or Dynamics class, default="fourier"
         Vector field, of a state of the dimension of the data.
     dynamics_params : dict, optional
@@ -369,24 +370,8 @@ class CNFDensityEstimator(
         return self._design().build(base, dim, width, self.solver_params_, seed)
 
     def _recipe(self) -> Recipe:
-        return Recipe(
-            objective=self.objective,
-            base=self.base,
-            design=self._design(),
-            n_probes=self.n_probes,
-            noise=self.noise,
-            kinetic=self.kinetic,
-            jacobian=self.jacobian,
-            solver_params=self.solver_params,
-            max_epochs=self.max_epochs,
-            batch_size=self.batch_size,
-            learning_rate=self.learning_rate,
-            weight_decay=self.weight_decay,
-            early_stopping=self.early_stopping,
-            validation_fraction=self.validation_fraction,
-            patience=self.patience,
-            verbose=self.verbose,
-        )
+        named = [f.name for f in fields(Recipe) if f.name != "design"]
+        return Recipe(design=self._design(), **{name: getattr(self, name) for name in named})
 
     def _finish(self, fit: Fit, fitted: Fitted) -> None:
         """Keep what was learnt, and what is told about it."""

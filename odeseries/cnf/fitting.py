@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from odeseries.cnf.audit import LARGEST_ERROR, audited
 from odeseries.cnf.bases import Base, MixtureBase, NormalBase
 from odeseries.cnf.design import Design
 from odeseries.cnf.flow import Flow
-from odeseries.cnf.held_out import NOISES, HeldOut, split
+from odeseries.cnf.held_out import NOISES, HeldOut, clearly_better, split
 from odeseries.cnf.mixtures import drawn
 from odeseries.cnf.routes import Ground, Route, routes
 from odeseries.cnf.rows import Rows
@@ -82,10 +82,10 @@ class Fitted:
 
 @dataclass(frozen=True)
 class _Trial:
-    """How far a route came on rows held out: the best loss, after so many epochs."""
+    """How likely a route found every row held out, at best, after so many epochs."""
 
     route: Route
-    loss: float
+    each: Tensor
     n_epochs: int
     noise: float
     records: list[Record]
@@ -150,34 +150,38 @@ class Fit:
         possible = routes(self.recipe.objective, self.recipe.base)
         if not self.recipe.early_stopping or len(self.rows) < FEWEST_ROWS:
             noise = self._noises(possible[-1])[0]
-            return _Trial(possible[-1], np.nan, self.recipe.max_epochs, noise, []), []
-        trials: list[_Trial] = []
-        for route in possible:
-            trials.append(self._tried(route, min((t.loss for t in trials), default=np.inf)))
-        records = [record for trial in trials for record in trial.records]
-        return min(trials, key=lambda trial: trial.loss), records
+            return _Trial(possible[-1], torch.zeros(0), self.recipe.max_epochs, noise, []), []
+        best = self._tried(possible[0], None)
+        records = best.records
+        for route in possible[1:]:
+            other = self._tried(route, best)
+            records = records + other.records
+            if not clearly_better(best.each, other.each):
+                best = other
+        return best, records
 
-    def _tried(self, route: Route, to_beat: float) -> _Trial:
+    def _tried(self, route: Route, rival: _Trial | None) -> _Trial:
         """Train on a part until the rows held out are no longer more likely.
 
-        The likelihood is worth its price only where the mixture that it begins at is no worse
-        than what has been found so far.
+        A route that is clearly behind another before its training is not worth its price.
         """
         known, held = split(
             self.rows, self.recipe.validation_fraction, np.random.default_rng(self.seed)
         )
         judge = HeldOut(held, self.probes, self._noises(route), self.recipe.steps(JUDGING_STEPS))
         flow = self._flow(route, known)
-        at_rest = judge.best(flow)[0]
-        if route.mixed and at_rest > to_beat:
-            return _Trial(route, at_rest, 0, 0.0, [])
+        at_rest = judge.each(flow)[0]
+        resting = _Trial(route, at_rest, 0, 0.0, [])
+        if route.mixed and rival is not None and clearly_better(rival.each, at_rest):
+            return resting
         task = self._task(flow, known, route, f"trial of {route.name}")
         trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience)
         loss, noise = judge.best(flow)
+        each = judge.each(flow)[self._noises(route).index(noise)]
+        if route.objective == "likelihood" and not -loss > float(at_rest.mean()):
+            return replace(resting, records=trained.records, interrupted=trained.interrupted)
         n_epochs = -(-trained.steps // task.steps)
-        if route.objective == "likelihood" and not loss < at_rest:
-            loss, noise, n_epochs = at_rest, 0.0, 0
-        return _Trial(route, loss, n_epochs, noise, trained.records, trained.interrupted)
+        return _Trial(route, each, n_epochs, noise, trained.records, trained.interrupted)
 
     def _noises(self, route: Route) -> tuple[float, ...]:
         """Noise of the density that is to be chosen from."""
