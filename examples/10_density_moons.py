@@ -10,14 +10,14 @@ from odeseries import CNFDensityEstimator, solve
 X, _ = make_moons(1000, noise=0.1, random_state=0)
 # All the way from a single normal distribution, so that there is something to see.
 model = CNFDensityEstimator(
-    objective="flow_matching", early_stopping=False, max_epochs=20, random_state=0
+    objective="flow_matching", early_stopping=False, max_epochs=15, random_state=0
 )
 model.fit(X)
 print("mean log-density:", round(model.score(X), 3))
 print("error of the solution:", model.discretization_error_, "nats with", model.solver_params_)
 
 samples = model.sample(1000, random_state=1)
-x, y = np.meshgrid(np.linspace(-2, 3, 100), np.linspace(-1.5, 2, 80))
+x, y = np.meshgrid(np.linspace(-2, 3, 80), np.linspace(-1.5, 2, 60))
 density = np.exp(model.score_samples(np.c_[x.ravel(), y.ravel()])).reshape(x.shape)
 
 # The same draws on their way: the field of the fitted flow, solved to more times than the last.

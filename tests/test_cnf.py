@@ -108,7 +108,7 @@ def test_weights_are_repetitions() -> None:
 
 def test_choices_are_tried(moons: Any) -> None:
     """Both ways to a density are tried on rows held out, and the better is taken."""
-    model = ode.CNFDensityEstimator(max_epochs=1, random_state=0).fit(moons[:60])
+    model = ode.CNFDensityEstimator(max_epochs=1, random_state=0).fit(moons[:40])
     trials = model.history_.groupby("phase", sort=False)["held_out_loss"].min()
     assert trials.index[0] == "trial of flow_matching from a normal base"
     if "trial of likelihood from a mixture base" not in trials:

@@ -44,7 +44,8 @@ def _divergences(velocity: Velocity, probes: Tensor) -> Tensor:
     torch.manual_seed(2)
     states = torch.randn(5, 3, dtype=torch.float64)
     t, condition = torch.full((5, 1), 0.3, dtype=torch.float64), states[:, :0]
-    return velocity.with_divergence(t, states, condition, probes)[1]
+    with torch.no_grad():
+        return velocity.with_divergence(t, states, condition, probes)[1]
 
 
 def test_rows_of_the_jacobian_agree_with_the_closed_form() -> None:
@@ -60,12 +61,12 @@ def test_probes_are_unbiased_with_an_error_that_falls() -> None:
     """The mean over probes is the trace; a hundred times as many have a tenth of the spread."""
     exact = _divergences(_velocity("exact"), None)
     estimated = _velocity("hutchinson")
-    signs = torch.randn(4000, 1, 3, dtype=torch.float64).sign()
+    signs = torch.randn(2000, 1, 3, dtype=torch.float64).sign()
     single = torch.stack([_divergences(estimated, probe[None]) for probe in signs[:1000]])
-    spread = single.std(0).detach()
+    spread = single.std(0)
     assert ((single.mean(0) - exact).abs() < 4 * spread / 1000**0.5 + 1e-12).all()
-    groups = [_divergences(estimated, group).detach() for group in signs.split(100)]
-    assert float(torch.stack(groups).std(0).div(spread).mean()) == pytest.approx(0.1, abs=0.03)
+    groups = [_divergences(estimated, group) for group in signs.split(100)]
+    assert float(torch.stack(groups).std(0).div(spread).mean()) == pytest.approx(0.1, abs=0.04)
 
 
 def test_mixture_is_that_of_scikit_learn() -> None:
