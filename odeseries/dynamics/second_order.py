@@ -23,9 +23,10 @@ class SecondOrder(Dynamics):
 
     The state is (position, velocity) and the vector the position, whose initial velocity is
     learned as a function of it. The acceleration is a linear function, that of damped springs
-    to begin with, and a perceptron, which begins as zero: so it is sensible where there were no
-    data. If what comes in knows velocities, as an encoder may infer them,
-    ``velocity="given"`` takes the second half of the vector for them.
+    to begin with, and a tenth of a perceptron, which begins as zero: so the linear function
+    learns what is linear, and the acceleration is sensible where there were no data. If what
+    comes in knows velocities, as an encoder may infer them, ``velocity="given"`` takes the second
+    half of the vector for them.
 
     Parameters
     ----------

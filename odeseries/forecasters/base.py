@@ -346,7 +346,9 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         ----------
         X : index, stamp, list of stamps, Series or DataFrame
             When: the index of a frame or Series is read, and the covariates of a frame. Bare
-            times on a panel mean every series at every time.
+            times on a panel mean every series at every time. Covariates at earlier times drive
+            the forecasts at the later ones of their series; one time asked with two values of a
+            covariate is asked in two scenarios.
         history : Series, DataFrame or tuple (X, y), optional
             What may be seen instead of the training data; series of other names are welcome.
             Covariates are columns of the one frame, or of ``X``.
