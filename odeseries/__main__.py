@@ -288,7 +288,7 @@ def _plugins(args: argparse.Namespace) -> None:
     with redirect_stdout(sys.stderr):  # what plugins print when they are imported
         listing = plugins.listing()
     print(json.dumps([asdict(info) for info in listing], indent=1) if args.json else _told(listing))
-    if any(info.failure for info in listing):
+    if any(info.failure and not info.switched_off for info in listing):
         raise PluginError("At least one plugin failed; see above.")
 
 
@@ -298,7 +298,7 @@ def _told(listing: Sequence[PluginInfo]) -> str:
     for info in listing:
         lines.append(f"{info.name} ({info.distribution} {info.version})")
         if info.failure:
-            lines.append(f"  failed: {info.failure}")
+            lines.append(f"  {'off' if info.switched_off else 'failed'}: {info.failure}")
         lines += [f"  {kind}: {', '.join(names)}" for kind, names in info.provides.items() if names]
     return "\n".join(lines)
 

@@ -69,6 +69,8 @@ class PluginInfo:
         Names as they are to be typed; empty if the plugin failed.
     failure : str or None
         Why the plugin can't be used.
+    switched_off : bool
+        Whether that is because the environment does not list it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class PluginInfo:
     version: str
     provides: Mapping[Kind, tuple[str, ...]] = field(default_factory=dict)
     failure: str | None = None
+    switched_off: bool = False
 
 
 class Registry:
@@ -248,7 +251,8 @@ class Registry:
         try:
             provides = _provides(self._load(qualifier), qualifier)
         except PluginError as error:
-            return PluginInfo(qualifier, distribution, release, failure=str(error))
+            off = not _switched_on(qualifier)
+            return PluginInfo(qualifier, distribution, release, {}, str(error), off)
         return PluginInfo(qualifier, distribution, release, provides)
 
     def _describe_builtins(self) -> PluginInfo:

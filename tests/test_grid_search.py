@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -89,3 +91,52 @@ def test_a_name_that_a_worker_does_not_know(monkeypatch: pytest.MonkeyPatch) -> 
         "Classes are registered per process: call odeseries.register(TheClass, name='decay') in "
         "this one too, be it a worker of the one where you did, or give the class itself."
     )
+
+
+SCRIPT = f"""
+import numpy as np, pandas as pd, torch, odeseries as ode
+from sklearn.model_selection import GridSearchCV, TimeSeriesSplit
+
+class Decay(ode.Dynamics):
+    def __init__(self, dim, *, rate=1.0):
+        super().__init__(dim)
+        self.rate = rate
+    def forward(self, t, state, inputs=None):
+        return -self.rate * state
+
+ode.register(Decay, name="decay")
+y = pd.Series(np.sin(np.arange(40.0)))
+cv = list(TimeSeriesSplit(2, test_size=5).split(y))
+model = ode.LatentODEForecaster(5.0, **{TINY})
+grid = {{"dynamics": [Decay], "dynamics_params": [{{"rate": 0.1}}, {{"rate": 1.0}}]}}
+
+def run(grid, n_jobs):
+    search = GridSearchCV(model, grid, cv=cv, refit=False, n_jobs=n_jobs, error_score="raise")
+    return search.fit(y).cv_results_["mean_test_score"].tolist()
+
+if __name__ == "__main__":
+    threads = torch.get_num_threads()
+    assert run(grid, 2) == run(grid, 1)
+    assert torch.get_num_threads() == threads
+    names = {{"dynamics": ["mlp", "swing:pendulum"]}}
+    assert run(names, 2) == run(names, 1)
+    try:
+        run({{"dynamics": ["local:decay"]}}, 2)
+    except ode.PluginError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+def test_case_41_two_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default backend, from a plain script whose class is defined in ``__main__``."""
+    write_distribution(tmp_path, "swing", GOOD)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv(plugins.SWITCH, raising=False)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    done = subprocess.run(  # noqa: S603  # our own code
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=900
+    )
+    assert done.returncode == 0, done.stderr
+    assert "be it a worker of the one where you did, or give the class itself." in done.stdout

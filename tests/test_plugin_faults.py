@@ -160,6 +160,7 @@ def test_the_command_tells_every_fault(
         "version": "1.0",
         "provides": {"dynamics": [], "solver": ["two:rk4"], "forecaster": []},
         "failure": None,
+        "switched_off": False,
     }
 
 
@@ -174,6 +175,17 @@ def test_json_is_json_whatever_a_plugin_prints(
     shown = capsys.readouterr()
     assert json.loads(shown.out)[1]["failure"] is None
     assert shown.err == "hello\n"
+
+
+def test_what_is_switched_off_has_not_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It is listed with the reason, and the exit status is 0."""
+    write_distribution(tmp_path, "broken", "raise SystemExit")
+    monkeypatch.setenv(plugins.SWITCH, "other")
+    monkeypatch.setattr(plugins, "_registry", Registry(lambda: entries_of(tmp_path)))
+    assert main(["plugins"]) == 0
+    assert "  off: The plugin 'broken' is switched off: ODESERIES_PL" in capsys.readouterr().out
 
 
 def test_a_plugin_for_an_older_package_is_told_so(

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import ast
 import importlib
+import json
+import os
 import re
 import runpy
+import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -108,3 +114,53 @@ def test_a_distribution_has_what_it_needs(folder: Path) -> None:
     if folder.name == "odeseries-vdp":
         code = [line for line in module.read_text().splitlines() if line.strip()]
         assert len(code) <= 62
+
+
+def copied(folder: Path) -> Path:
+    """The distribution to copy, under another name."""
+    copy = folder / "odeseries-bell"
+    shutil.copytree(PLUGINS / "odeseries-vdp", copy, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in list(copy.rglob("*.*")):
+        if path.is_file():
+            path.write_text(path.read_text().replace("vdp", "bell"))
+            path.rename(path.with_name(path.name.replace("vdp", "bell")))
+    return copy
+
+
+def run(*command: object, cwd: Path) -> str:
+    """Output of a command, which must succeed."""
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", plugins.SWITCH)}
+    done = subprocess.run(  # noqa: S603  # our own command
+        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+def test_a_renamed_copy_passes_where_it_is_installed(tmp_path: Path) -> None:
+    """Wheels of the package and of the copy in a fresh environment, and the laws there."""
+    isolation = ["--no-build-isolation"] if find_spec("hatchling") else []
+    pip = ["-m", "pip", "--disable-pip-version-check", "--quiet"]
+    for source in (PLUGINS.parent, copied(tmp_path)):
+        wheel = [*pip, "wheel", "--no-deps", "--wheel-dir", tmp_path / "wheels", *isolation]
+        run(sys.executable, *wheel, source, cwd=tmp_path)
+    run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
+    python = tmp_path / "env" / "bin" / "python"
+    install = [*pip, "install", "--no-deps", "--no-index"]
+    run(python, *install, *sorted((tmp_path / "wheels").glob("*.whl")), cwd=tmp_path)
+    # The dependencies are those of this environment, the package and the plugin the wheels'.
+    site = Path(run(python, "-c", "import site; print(site.getsitepackages()[0])", cwd=tmp_path))
+    others = [path for path in sys.path if path.endswith("-packages")]
+    Path(str(site).strip(), "others.pth").write_text("\n".join(others))
+
+    place = run(python, "-c", "import odeseries; print(odeseries.__file__)", cwd=tmp_path)
+    assert place.startswith(str(tmp_path / "env"))
+    listed = json.loads(run(python, "-m", "odeseries", "plugins", "--json", cwd=tmp_path))
+    (bell,) = [entry for entry in listed if entry["name"] == "bell"]
+    assert bell["distribution"] == "odeseries-bell"
+    assert bell["provides"]["dynamics"] == ["bell:bell"]
+    tests = run(python, "-P", "-m", "pytest", "-q", "tests", cwd=tmp_path / "odeseries-bell")
+    assert re.search(r"\d\d passed", tests)
+    report = run(python, "-m", "odeseries.testing", "dynamics", "bell:bell", cwd=tmp_path)
+    assert report.startswith("VanDerPol: ")
