@@ -21,8 +21,9 @@ for dynamics, color in [("mlp", "#c2410c"), ("augmented", "#0b7285")]:
         dynamics_params={"hidden": 32, "depth": 1},
         solver="midpoint",
         seasonality=None,
-        max_epochs=6,
-        learning_rate=1e-2,
+        n_rows=16,
+        learning_rate=2e-2,
+        validation_fraction=0.0,
         random_state=0,
     ).fit(known)
     forecast = model.predict(times, history=seen)["prey"]
