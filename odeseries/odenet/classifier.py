@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from numbers import Integral, Real
 from typing import Any, ClassVar, Self
@@ -26,8 +27,8 @@ from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
 from odeseries.estimators import Saved
 from odeseries.interfaces import Dynamics, Solver
-from odeseries.odenet.inputs import Float64, Inputs, image_shape
-from odeseries.odenet.network import ODENet
+from odeseries.odenet.inputs import Float64, Inputs, Shift, image_shape
+from odeseries.odenet.network import Gradient, ODENet
 from odeseries.odenet.parts import Design
 from odeseries.odenet.rows import Rows, announced
 from odeseries.odenet.training import Schedule, Task
@@ -37,6 +38,7 @@ from odeseries.training import Trained, one_thread
 __all__ = ["ODENetClassifier"]
 
 DEFAULT_STEPS = 2
+EPOCHS, IMAGE_EPOCHS = 100, 25
 PREDICT_ROWS = 1000
 
 
@@ -66,14 +68,20 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         Method of integration.
     solver_params : dict, optional
         Steps or tolerances, see `odeseries.solve`; 2 steps by default.
+    gradient : {"autograd", "checkpoint", "adjoint"}, default="autograd"
+        Way to the gradients, see `odeseries.solve`: the adjoint's memory does not grow with the
+        number of steps.
     image_shape : tuple of int, optional
         (height, width) or (channels, height, width) of images that come as flat rows.
     augmentation : {"shift"}, optional
-        "shift" moves training images by up to a fourteenth of their side, at least one pixel.
+        "shift" moves training images by up to a fourteenth of their side, at least one pixel,
+        and averages the probabilities of an image over itself and its four neighbours, moved by
+        one pixel.
     class_weight : dict, "balanced" or None
         Weights of the classes.
-    max_epochs : int, default=100
-        Epochs. Without early stopping the learning rate rises and falls once over them.
+    max_epochs : int, optional
+        Epochs: 100 of features, 25 of images by default. Without early stopping the learning
+        rate rises and falls once over them.
     batch_size : int, default=64
         Most rows of a step.
     learning_rate : float, default=5e-3
@@ -147,10 +155,11 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         "learn_T": ["boolean"],
         "solver": [str, type],
         "solver_params": [dict, None],
+        "gradient": [StrOptions({"autograd", "checkpoint", "adjoint"})],
         "image_shape": [tuple, list, None],
         "augmentation": [StrOptions({"shift"}), None],
         "class_weight": [dict, StrOptions({"balanced"}), None],
-        "max_epochs": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [Interval(Integral, 1, None, closed="left"), None],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
         "weight_decay": [Interval(Real, 0, None, closed="left")],
@@ -166,7 +175,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     }
 
     network_attribute: ClassVar[str] = "network_"
-    records: ClassVar[tuple[type, ...]] = (Inputs,)
+    records: ClassVar[tuple[type, ...]] = (Inputs, Shift)
 
     hidden: int | None = None
     dynamics: str | type[Dynamics] = "auto"
@@ -176,10 +185,11 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     learn_T: bool = False
     solver: str | type[Solver] = "midpoint"
     solver_params: Mapping[str, Any] | None = None
+    gradient: Gradient = "autograd"
     image_shape: Sequence[int] | None = None
     augmentation: str | None = None
     class_weight: Mapping[Any, float] | str | None = None
-    max_epochs: int = 100
+    max_epochs: int | None = None
     batch_size: int = 64
     learning_rate: float = 5e-3
     weight_decay: float = 1e-2
@@ -327,6 +337,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         if self.augmentation is not None and shape is None:
             raise ValueError('augmentation="shift" moves images: give image_shape, or 4 axes.')
         self._inputs = Inputs(shape)
+        self._shift: Shift | None = None
         self._progress = None
         self.device_ = find_device(self.device)
         self._remember()
@@ -346,27 +357,32 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
             T=self.T,
             learn_T=self.learn_T,
             solver=self.solver,
+            gradient=self.gradient,
             options={"n_steps": DEFAULT_STEPS}
             if self.solver_params is None
             else self.solver_params,
         )
 
     def _schedule(self) -> Schedule:
+        shape = self._inputs.shape
         return Schedule(
-            max_epochs=self.max_epochs,
+            max_epochs=self.max_epochs or (EPOCHS if shape is None else IMAGE_EPOCHS),
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
             weight_decay=self.weight_decay,
             early_stopping=self.early_stopping,
             validation_fraction=self.validation_fraction,
             patience=self.patience,
-            shifts=self.augmentation == "shift",
+            shift=self._shift,
             verbose=self.verbose,
         )
 
     def _rows(self, X: Any, y: Any, weights: Float64) -> Rows:
+        x = self._inputs.tensor(X, self.device_, torch.float32)
+        if self.augmentation == "shift" and self._shift is None:
+            self._shift = Shift.of(x)
         return Rows(
-            self._inputs.tensor(X, self.device_, torch.float32),
+            x,
             torch.as_tensor(np.searchsorted(self.classes_, y), device=self.device_),
             torch.as_tensor(weights, dtype=torch.float32, device=self.device_),
         )
@@ -390,7 +406,11 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         return X
 
     def _logits(self, X: Any) -> Float64:
-        return self._batched(self._known(X), lambda net, x: net(x))
+        """Those of a row; where images are moved, logarithms of their mean probabilities."""
+        shift = self._shift
+        if shift is None:
+            return self._batched(self._known(X), lambda net, x: net(x))
+        return self._batched(self._known(X), lambda net, x: _averaged(net, shift.around(x)))
 
     def _evaluations(self, X: Any) -> Any:
         return self._batched(X, lambda net, x: net.evaluations(x)).astype(np.int64)
@@ -410,3 +430,9 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
             answers = torch.cat([function(net, part) for part in torch.split(x, PREDICT_ROWS)])
         out: Float64 = answers.double().cpu().numpy()
         return out
+
+
+def _averaged(net: ODENet, views: Iterable[Tensor]) -> Tensor:
+    """Logarithms of the probabilities' means over several views of the same rows."""
+    logs = [torch.log_softmax(net(view).double(), 1) for view in views]
+    return torch.stack(logs).logsumexp(0) - math.log(len(logs))

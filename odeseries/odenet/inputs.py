@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,31 +99,55 @@ class Inputs:
         return images.transpose(0, 2, 3, 1).reshape(-1, self.shape[0])
 
 
+@dataclass(frozen=True)
 class Shift:
-    """Moves every image by some pixels, another way each time, over its background.
+    """Moves images by some pixels over their background.
 
-    Parameters
+    Attributes
     ----------
-    images : Tensor of shape (n, height, width, channels)
-        The median of their borders is the background.
-    generator : torch.Generator
-        Draws the directions.
+    background : Tensor of shape (channels,)
+        What comes in at the borders.
+    reach : int
+        Most pixels in each direction.
     """
 
-    def __init__(self, images: Tensor, generator: torch.Generator) -> None:
-        edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
-        self.background = torch.cat(edges, 1).flatten(0, 1).median(0).values
-        self.reach = max(1, round(min(images.shape[1:3]) / 14))
-        self.generator = generator
+    background: Tensor
+    reach: int
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Images of the same shape."""
+    @classmethod
+    def of(cls, images: Tensor) -> Shift:
+        """Up to a fourteenth of the side, over the median of the borders.
+
+        Parameters
+        ----------
+        images : Tensor of shape (n, height, width, channels)
+            Those that are learnt from.
+        """
+        edges = [images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1]]
+        background = torch.cat(edges, 1).flatten(0, 1).median(0).values
+        return cls(background, max(1, round(min(images.shape[1:3]) / 14)))
+
+    def at_random(self, images: Tensor, generator: torch.Generator) -> Tensor:
+        """Each image moved another way, of the same shape."""
+        moves = torch.randint(
+            -self.reach, self.reach + 1, (2, len(images)), generator=generator
+        ).to(images.device)
+        return self._moved(images, moves[0], moves[1])
+
+    def around(self, images: Tensor) -> Iterator[Tensor]:
+        """The images as they are, and moved by a pixel in each of the four directions."""
+        yield images
+        for down, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+            steps = images.new_tensor([[down], [right]], dtype=torch.int64)
+            yield self._moved(images, *steps.expand(2, len(images)))
+
+    def _moved(self, images: Tensor, down: Tensor, right: Tensor) -> Tensor:
+        """Image i moved by ``down[i]`` and ``right[i]`` pixels."""
         n, height, width, _ = images.shape
-        reach = self.reach
-        padded = self.background.repeat(n, height + 2 * reach, width + 2 * reach, 1)
+        reach, device = self.reach, images.device
+        background = self.background.to(images)
+        padded = background.repeat(n, height + 2 * reach, width + 2 * reach, 1)
         padded[:, reach:-reach, reach:-reach] = images
-        moves = torch.randint(2 * reach + 1, (2, n, 1), generator=self.generator)
-        down, right = moves.to(images.device)
-        rows = (down + torch.arange(height, device=images.device))[:, :, None]
-        columns = (right + torch.arange(width, device=images.device))[:, None]
-        return padded[torch.arange(n, device=images.device)[:, None, None], rows, columns]
+        rows = (reach - down[:, None] + torch.arange(height, device=device))[:, :, None]
+        columns = (reach - right[:, None] + torch.arange(width, device=device))[:, None]
+        return padded[torch.arange(n, device=device)[:, None, None], rows, columns]

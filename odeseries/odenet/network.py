@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,8 @@ from odeseries.solvers.solve import solve
 __all__ = ["ConvolutionalStem", "ImageHead", "ODEBlock", "ODENet", "perceptron_stem"]
 
 LARGEST_SIDE = 8
+
+Gradient: TypeAlias = Literal["autograd", "checkpoint", "adjoint"]
 
 
 class ODEBlock(nn.Module):
@@ -31,6 +33,8 @@ class ODEBlock(nn.Module):
         Whether ``T`` is learnt, beginning with that value.
     solver : str or Solver class
         Method.
+    gradient : {"autograd", "checkpoint", "adjoint"}
+        Way to the gradients.
     options : mapping
         Further arguments of `solve`.
 
@@ -47,12 +51,13 @@ class ODEBlock(nn.Module):
         T: float,
         learn_T: bool,
         solver: str | type[Solver],
+        gradient: Gradient,
         options: Mapping[str, Any],
     ) -> None:
         super().__init__()
         self.dynamics = _Stretched(dynamics, T) if learn_T else dynamics
         self.end = 1.0 if learn_T else T
-        self.solver, self.options = solver, dict(options)
+        self.solver, self.gradient, self.options = solver, gradient, dict(options)
 
     @property
     def T(self) -> float:
@@ -65,7 +70,14 @@ class ODEBlock(nn.Module):
         """State ``[batch, ..., dim]`` at the end, and evaluations ``[batch]``."""
         times = torch.tensor([0.0, self.end], dtype=z.dtype, device=z.device)
         start = self.dynamics.lift(z)
-        solution = solve(self.dynamics, start, times, solver=self.solver, **self.options)
+        solution = solve(
+            self.dynamics,
+            start,
+            times,
+            solver=self.solver,
+            gradient=self.gradient,
+            **self.options,
+        )
         return self.dynamics.read(solution.ys[:, -1]), solution.stats.nfe
 
 
@@ -74,7 +86,7 @@ class _Stretched(Dynamics):
 
     def __init__(self, inner: Dynamics, T: float) -> None:
         super().__init__(inner.dim)
-        self.inner = inner
+        self.inner, self.autonomous = inner, inner.autonomous
         self.log_T = nn.Parameter(torch.tensor(float(T)).log())
 
     @property
@@ -135,7 +147,7 @@ def perceptron_stem(n_features: int, width: int) -> nn.Module:
 
 
 class ConvolutionalStem(nn.Module):
-    """Convolutions that halve an image until no side is longer than eight pixels.
+    """Convolutions that halve an image, at least once, until no side is longer than 8 pixels.
 
     Images and states have their channels last.
 
@@ -144,19 +156,25 @@ class ConvolutionalStem(nn.Module):
     shape : tuple of int
         Channels, height and width.
     width : int
-        Channels of the result.
+        Channels of the result; the first layer has half as many.
+
+    Attributes
+    ----------
+    n_pixels : int
+        Pixels of the result.
     """
 
     def __init__(self, shape: tuple[int, int, int], width: int) -> None:
         super().__init__()
         channels, *sides = shape
-        layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
-        side = max(sides)
-        while side > LARGEST_SIDE:
-            layers += [nn.GroupNorm(1, width), nn.ReLU()]
-            layers += [nn.Conv2d(width, width, 3, stride=2, padding=1)]
-            side = (side + 1) // 2
+        inner = max(width // 2, 1)
+        layers: list[nn.Module] = [nn.Conv2d(channels, inner, 3, padding=1)]
+        while len(layers) == 1 or max(sides) > LARGEST_SIDE:
+            layers += [nn.GroupNorm(1, inner), nn.ReLU()]
+            layers += [nn.Conv2d(inner, width, 3, stride=2, padding=1)]
+            sides, inner = [(side + 1) // 2 for side in sides], width
         self.layers = nn.Sequential(*layers)
+        self.n_pixels = sides[0] * sides[1]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[batch, height, width, channels]`` to fewer pixels of more channels."""
@@ -165,13 +183,21 @@ class ConvolutionalStem(nn.Module):
 
 
 class ImageHead(nn.Module):
-    """Mean over the pixels, then a linear layer."""
+    """Linear in the rectified channels of every pixel.
 
-    def __init__(self, width: int, n_classes: int) -> None:
+    Parameters
+    ----------
+    n_pixels, width : int
+        Size of a state.
+    n_classes : int
+        Number of logits.
+    """
+
+    def __init__(self, n_pixels: int, width: int, n_classes: int) -> None:
         super().__init__()
-        self.norm, self.linear = nn.LayerNorm(width), nn.Linear(width, n_classes)
+        self.norm, self.linear = nn.LayerNorm(width), nn.Linear(n_pixels * width, n_classes)
 
     def forward(self, z: Tensor) -> Tensor:
         """Map ``[batch, height, width, channels]`` to ``[batch, n_classes]``."""
-        logits: Tensor = self.linear(self.norm(z).relu().mean((1, 2)))
+        logits: Tensor = self.linear(self.norm(z).relu().flatten(1))
         return logits

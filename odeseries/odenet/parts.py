@@ -9,10 +9,18 @@ from typing import Any
 from torch import nn
 
 from odeseries import plugins
+from odeseries.dynamics import Convolutional
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.nets import seeded_weights
 from odeseries.odenet.inputs import ImageShape
-from odeseries.odenet.network import ConvolutionalStem, ImageHead, ODEBlock, ODENet, perceptron_stem
+from odeseries.odenet.network import (
+    ConvolutionalStem,
+    Gradient,
+    ImageHead,
+    ODEBlock,
+    ODENet,
+    perceptron_stem,
+)
 
 __all__ = ["Design"]
 
@@ -40,6 +48,7 @@ class Design:
     T: float
     learn_T: bool
     solver: str | type[Solver]
+    gradient: Gradient
     options: Mapping[str, Any]
 
     def build(self, n_features: int, shape: ImageShape | None, n_classes: int, seed: int) -> ODENet:
@@ -57,26 +66,39 @@ class Design:
             Of the initial weights.
         """
         with seeded_weights(seed):
-            stem, width = self._stem(n_features, shape)
-            head = nn.Linear(width, n_classes) if shape is None else ImageHead(width, n_classes)
-            return ODENet(stem, self._block(width, shape), head)
+            if shape is None:
+                return self._of_features(n_features, n_classes)
+            return self._of_images(shape, n_classes)
 
-    def _stem(self, n_features: int, shape: ImageShape | None) -> tuple[nn.Module, int]:
-        """The stem and the dimension that it leads to."""
+    def _of_features(self, n_features: int, n_classes: int) -> ODENet:
+        if self.dynamics in ("convolutional", Convolutional):
+            raise ValueError(
+                "dynamics='convolutional' moves images: give image_shape, or X with four axes."
+            )
+        width = n_features if self.stem == "identity" else self.hidden or FLAT_WIDTH
+        stem = nn.Identity() if self.stem == "identity" else perceptron_stem(n_features, width)
+        return ODENet(stem, self._block(width, "mlp"), nn.Linear(width, n_classes))
+
+    def _of_images(self, shape: ImageShape, n_classes: int) -> ODENet:
         if self.stem == "identity":
-            return nn.Identity(), n_features if shape is None else shape[0]
-        if shape is None:
-            width = self.hidden or FLAT_WIDTH
-            return perceptron_stem(n_features, width), width
+            channels, height, width = shape
+            head = ImageHead(height * width, channels, n_classes)
+            return ODENet(nn.Identity(), self._block(channels, "convolutional"), head)
         width = self.hidden or IMAGE_WIDTH
-        return ConvolutionalStem(shape, width), width
+        stem = ConvolutionalStem(shape, width)
+        block = self._block(width, "convolutional")
+        return ODENet(stem, block, ImageHead(stem.n_pixels, width, n_classes))
 
-    def _block(self, width: int, shape: ImageShape | None) -> ODEBlock:
-        fitting = "mlp" if shape is None else "convolutional"
+    def _block(self, width: int, fitting: str) -> ODEBlock:
         name = fitting if self.dynamics == "auto" else self.dynamics
         dynamics: Dynamics = plugins.get("dynamics", name)(width, **self.dynamics_params)
         if dynamics.noise_type is not None:
             raise ValueError(f"dynamics={name!r} is stochastic: give an ordinary one.")
         return ODEBlock(
-            dynamics, T=self.T, learn_T=self.learn_T, solver=self.solver, options=self.options
+            dynamics,
+            T=self.T,
+            learn_T=self.learn_T,
+            solver=self.solver,
+            gradient=self.gradient,
+            options=self.options,
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +27,7 @@ VALIDATION_ROWS = 1000
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network is trained."""
+    """How long and how fast a network is trained, and how images are moved meanwhile."""
 
     max_epochs: int
     batch_size: int
@@ -37,7 +36,7 @@ class Schedule:
     early_stopping: bool
     validation_fraction: float
     patience: int
-    shifts: bool
+    shift: Shift | None
     verbose: bool
 
 
@@ -62,10 +61,7 @@ class Task:
     ) -> None:
         self.net, self.rows, self.schedule = net, rows, schedule
         self.rng = np.random.default_rng(seed)
-        generator = torch.Generator().manual_seed(seed)
-        self.move: Callable[[Tensor], Tensor] = (
-            Shift(rows.x, generator) if schedule.shifts else lambda x: x
-        )
+        self.generator = torch.Generator().manual_seed(seed)
         self.loop: Loop[Rows] = Loop(
             net,
             self._loss,
@@ -74,7 +70,7 @@ class Task:
             description="training",
             verbose=schedule.verbose,
             control=control,
-            randomness=Randomness(self.rng, generator),
+            randomness=Randomness(self.rng, self.generator),
             refits=False,
         )
 
@@ -126,7 +122,9 @@ class Task:
 
     def _loss(self, rows: Rows) -> Tensor:
         """Weighted cross-entropy of some rows, as a share of that of all."""
-        each = cross_entropy(self.net(self.move(rows.x)), rows.labels, reduction="none")
+        shift = self.schedule.shift
+        x = rows.x if shift is None else shift.at_random(rows.x, self.generator)
+        each = cross_entropy(self.net(x), rows.labels, reduction="none")
         return (rows.weights * each).mean()
 
     @torch.no_grad()
