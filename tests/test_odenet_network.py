@@ -163,11 +163,10 @@ def test_an_image_does_not_depend_on_its_companions(augmentation: str | None) ->
 def test_gradients_agree(gradient: str, shape: Any, dynamics: str) -> None:
     """Of stem, field, head and end of time, to a thousandth of each parameter's."""
     x, found = rows(shape, 3), []
-    # A rectified field has kinks, which make steps under tight tolerances short.
-    options = {"rtol": 1e-7, "atol": 1e-8} if shape else {"rtol": 1e-8, "atol": 1e-9}
     for mode in ("autograd", gradient):
+        options = {"rtol": 1e-6, "atol": 1e-7}
         net = network(shape, dynamics=dynamics, gradient=mode, learn_T=True, options=options)
-        torch.nn.functional.cross_entropy(net(x), torch.arange(len(x)) % 3).backward()
+        torch.nn.functional.cross_entropy(net(x), torch.arange(3)).backward()
         found.append({name: p.grad for name, p in net.named_parameters()})
     for name, exact in found[0].items():
         got = found[1][name]

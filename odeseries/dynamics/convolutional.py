@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from odeseries.interfaces import Dynamics
 
@@ -15,7 +15,8 @@ __all__ = ["Convolutional"]
 class Convolutional(Dynamics):
     r"""Field on images: two 3 x 3 convolutions, of the same weights at every time.
 
-    A state has the shape (batch, ..., height, width, dim): its channels come last, as the
+    The activation is smooth: at kinks, adaptive steps would be cut short and adjoint gradients
+    go wrong. A state has the shape (batch, ..., height, width, dim): its channels come last, as the
     coordinates of any other dynamics do. States of fewer than four axes are single pixels.
 
     Parameters
@@ -53,6 +54,6 @@ class Convolutional(Dynamics):
         del t, inputs
         out = state.reshape(-1, *(state.shape[-3:-1] if state.ndim > 3 else (1, 1)), self.dim)
         for norm, layer in zip(self.norms, self.layers, strict=True):
-            images = torch.relu(norm(out)).permute(0, 3, 1, 2)
+            images = functional.silu(norm(out)).permute(0, 3, 1, 2)
             out = layer(images).permute(0, 2, 3, 1)
         return out.reshape(state.shape)
