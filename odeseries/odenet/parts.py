@@ -9,7 +9,6 @@ from typing import Any
 from torch import nn
 
 from odeseries import plugins
-from odeseries.dynamics import Convolutional
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.nets import seeded_weights
 from odeseries.odenet.inputs import ImageShape
@@ -71,9 +70,9 @@ class Design:
             return self._of_images(shape, n_classes)
 
     def _of_features(self, n_features: int, n_classes: int) -> ODENet:
-        if self.dynamics in ("convolutional", Convolutional):
+        if self.dynamics != "auto" and plugins.get("dynamics", self.dynamics).on_images:
             raise ValueError(
-                "dynamics='convolutional' moves images: give image_shape, or X with four axes."
+                f"dynamics={self.dynamics!r} moves images: give image_shape, or X with four axes."
             )
         width = n_features if self.stem == "identity" else self.hidden or FLAT_WIDTH
         stem = nn.Identity() if self.stem == "identity" else perceptron_stem(n_features, width)
