@@ -407,10 +407,11 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
 
     def _logits(self, X: Any) -> Float64:
         """Those of a row; where images are moved, logarithms of their mean probabilities."""
+        X = self._known(X)
         shift = self._shift
         if shift is None:
-            return self._batched(self._known(X), lambda net, x: net(x))
-        return self._batched(self._known(X), lambda net, x: _averaged(net, shift.around(x)))
+            return self._batched(X, lambda net, x: net(x))
+        return self._batched(X, lambda net, x: _averaged(net, shift.around(x)))
 
     def _evaluations(self, X: Any) -> Any:
         return self._batched(X, lambda net, x: net.evaluations(x)).astype(np.int64)
