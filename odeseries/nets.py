@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from itertools import pairwise
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Perceptron", "Potential", "seeded_weights", "trace_of_layers", "zero_last_layer"]
+from odeseries.unrolled import Unrolled
+
+__all__ = ["Perceptron", "Potential", "seeded_weights", "trace_of_layers", "unrolled", "zero_last_layer"]
 
 _INITIALISING = threading.RLock()  # weights are drawn from the one generator of torch
 
@@ -25,6 +28,37 @@ def seeded_weights(seed: int) -> Iterator[None]:
     with _INITIALISING, torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def unrolled(module: nn.Module) -> Iterator[None]:
+    r"""Make a module's perceptrons with :math:`\tanh` cheap to evaluate many times in one graph.
+
+    Their parameters must not be changed inside, nor between that and the backward pass. Where
+    this is used within itself, a perceptron's gradients are gathered over the outer one.
+    """
+    active = _UNROLLED.get()
+    fresh = [
+        net
+        for net in module.modules()
+        if isinstance(net, Perceptron) and net not in active and _is_plain(net)
+    ]
+    mark = _UNROLLED.set({**active, **{net: Unrolled(net.linear_layers()) for net in fresh}})
+    try:
+        yield
+    finally:
+        _UNROLLED.reset(mark)
+
+
+_UNROLLED: ContextVar[dict[nn.Module, Unrolled]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
+
+
+def _is_plain(net: Perceptron) -> bool:
+    """Whether there is nothing but linear layers and tanh, in one precision."""
+    first = next(net.parameters())
+    return not torch.is_autocast_enabled(first.device.type) and all(
+        type(layer) is (nn.Tanh if i % 2 else nn.Linear) for i, layer in enumerate(net.layers)
+    )
 
 
 class Perceptron(nn.Module):
@@ -47,8 +81,12 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., sizes[0]]`` to ``[..., sizes[-1]]``."""
-        out: Tensor = self.layers(x)
-        return out
+        net: Callable[[Tensor], Tensor] = _UNROLLED.get().get(self, self.layers)
+        return net(x)
+
+    def linear_layers(self) -> list[nn.Linear]:
+        """Its layers without the activations."""
+        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Output, and the trace of its Jacobian by the first inputs, as many as outputs.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from odeseries import plugins
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
+from odeseries.nets import unrolled
 from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, healed, status_of, stood_in
@@ -137,7 +139,8 @@ def solve(
         _check_gradient(method, gradient)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
-        solution = method.integrate(checked_field(dynamics), y0, times, options)
+        with _prepared(dynamics, gradient):
+            solution = method.integrate(checked_field(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
         return solution
@@ -245,6 +248,13 @@ def _check_gradient(method: Solver, gradient: str) -> None:
         f"{name} has no gradient={gradient!r}: take one of {', '.join(sorted(method.gradients))}, "
         f"or a method of the package's own, such as 'dopri5' or 'rk4'."
     )
+
+
+def _prepared(dynamics: object, gradient: str) -> AbstractContextManager[None]:
+    """Make the dynamics cheap to evaluate many times, where one graph holds all evaluations."""
+    if isinstance(dynamics, Dynamics) and gradient == "autograd":
+        return unrolled(dynamics)
+    return nullcontext()
 
 
 def checked_field(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:

@@ -1,0 +1,174 @@
+r"""Perceptrons that are evaluated again and again in one graph, as a solver does.
+
+Autograd multiplies small matrices for the gradients of the weights at every evaluation, and adds
+them up one by one. Here an evaluation is one node of the graph, whose backward pass notes what
+went into every layer and what came back; the products are taken of many evaluations at once,
+:math:`\sum_k g_k^\top h_k = [g_1; g_2; \dots]^\top [h_1; h_2; \dots]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import linear
+
+__all__ = ["Unrolled"]
+
+tanh_backward = torch.ops.aten.tanh_backward.default
+
+ENOUGH = 64
+"""Evaluations after which the products are taken, so that what was noted can be let go."""
+
+
+class Unrolled:
+    r"""A perceptron with :math:`\tanh` between its layers, for one graph.
+
+    It stands for the layers as they are now: their parameters must not be changed before the
+    backward pass. Gradients of any order are those of the layers up to rounding.
+
+    Parameters
+    ----------
+    layers : sequence of nn.Linear
+        Layers with biases.
+    """
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        self.notes = _Notes(layers)
+        self.token: Tensor = _Entry.apply(self.notes, *self.notes.parameters)  # type: ignore[no-untyped-call]  # torch
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map ``[..., n_in]`` to ``[..., n_out]``."""
+        flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        if torch.is_grad_enabled():
+            out: Tensor
+            out, self.token = _Evaluation.apply(flat, self.token, self.notes)  # type: ignore[no-untyped-call]  # torch
+        else:
+            out, _ = self.notes.evaluated(flat)
+        return out if x.ndim == 2 else out.reshape(*x.shape[:-1], -1)
+
+
+class _Notes:
+    """Parameters, and what is known so far of their gradients in a backward pass."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        self.parameters: list[Tensor] = []
+        for layer in layers:
+            self.parameters += [layer.weight, layer.bias]
+        self.weights = [layer.weight.detach() for layer in layers]
+        self.turned = [(layer.bias.detach(), layer.weight.detach().t()) for layer in layers]
+        self.sizes = [p.numel() for p in self.parameters]
+        self.blank = self.weights[0].new_zeros(()).expand(sum(self.sizes))
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin a backward pass."""
+        self.pairs: list[tuple[tuple[Tensor, ...], list[Tensor]]] = []
+        self.sums: list[Tensor] = []
+
+    def evaluated(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Output, and what goes into every layer."""
+        inputs = [x]
+        for bias, weight in self.turned[:-1]:
+            x = torch.addmm(bias, x, weight).tanh_()
+            inputs.append(x)
+        return torch.addmm(self.turned[-1][0], x, self.turned[-1][1]), inputs
+
+    def back(self, grad: Tensor, inputs: tuple[Tensor, ...]) -> Tensor:
+        """Gradient at the first layer's input; those at the layers' outputs are noted."""
+        grads = [grad]
+        for hidden, weight in zip(inputs[:0:-1], self.weights[:0:-1], strict=True):
+            grad = tanh_backward(grad.mm(weight), hidden)
+            grads.append(grad)
+        self.pairs.append((inputs, grads))
+        if len(self.pairs) >= ENOUGH:
+            self.add_up()
+        return grad.mm(self.weights[0])
+
+    def add_up(self) -> None:
+        """Take the products of all that was noted, and let it go."""
+        if self.pairs:
+            inputs, grads = (list(zip(*x, strict=True)) for x in zip(*self.pairs, strict=True))
+            layers = zip(inputs, reversed(grads), strict=True)
+            sums = [s for hidden, grad in layers for s in _product(hidden, grad)]
+            self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)] if self.sums else sums
+            self.pairs = []
+
+
+def _product(hidden: tuple[Tensor, ...], grad: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+    """Gradients of a layer's weight and bias."""
+    grads = torch.cat(grad)
+    return grads.t().mm(torch.cat(hidden)), grads.sum(0)
+
+
+class _Entry(torch.autograd.Function):
+    """Where the gradients of all evaluations become those of the parameters.
+
+    A token goes from here through all evaluations, so that this comes last on the way back. Its
+    gradient tells an evaluation that it is not the first of a backward pass; in one that is itself
+    to be differentiated it carries the parameters' gradients, one behind another.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, notes: _Notes, *parameters: Tensor) -> Tensor:
+        """Make the token."""
+        ctx.notes = notes
+        # Their versions are compared when they are asked for.
+        ctx.save_for_backward(*parameters)
+        return notes.blank.detach()
+
+    @staticmethod
+    def backward(ctx: Any, carried: Tensor) -> tuple[Tensor | None, ...]:
+        """Add up."""
+        parameters: tuple[Tensor, ...] = ctx.saved_tensors
+        if torch.is_grad_enabled():
+            pieces = torch.split(carried, ctx.notes.sizes)
+            return None, *(piece.view_as(p) for piece, p in zip(pieces, parameters, strict=True))
+        ctx.notes.add_up()
+        sums = ctx.notes.sums or [None] * len(parameters)
+        ctx.notes.clear()
+        return None, *sums
+
+
+class _Evaluation(torch.autograd.Function):
+    """One evaluation."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, token: Tensor, notes: _Notes) -> tuple[Tensor, Tensor]:
+        """Evaluate, and keep what goes into the layers."""
+        out, inputs = notes.evaluated(x)
+        ctx.notes = notes
+        ctx.save_for_backward(*inputs)
+        ctx.set_materialize_grads(False)
+        return out, notes.blank.detach()
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad: Tensor | None, carried: Tensor | None
+    ) -> tuple[Tensor | None, Tensor | None, None]:
+        """Go back through the layers."""
+        notes: _Notes = ctx.notes
+        if torch.is_grad_enabled():
+            return _differentiably(notes.parameters, ctx.saved_tensors[0], grad, carried)
+        if carried is None:
+            notes.clear()
+            carried = notes.blank
+        back = None if grad is None else notes.back(grad, ctx.saved_tensors)
+        return back, carried, None
+
+
+def _differentiably(
+    parameters: list[Tensor], x: Tensor, grad: Tensor | None, carried: Tensor | None
+) -> tuple[Tensor | None, Tensor | None, None]:
+    """The backward pass of an evaluation, out of operations that can be differentiated."""
+    if grad is None:
+        return None, carried, None
+    x = x if x.requires_grad else x.detach().requires_grad_()
+    out = x
+    for i, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
+        out = linear(torch.tanh(out) if i else out, weight, bias)
+    back, *others = torch.autograd.grad(out, (x, *parameters), grad, create_graph=True)
+    flat = torch.cat([g.flatten() for g in others])
+    return back, flat if carried is None else carried + flat, None

@@ -1,0 +1,127 @@
+"""Perceptrons evaluated many times in one graph: the same numbers and gradients, of any order."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from odeseries.dynamics import MLP
+from odeseries.nets import Perceptron, unrolled
+from odeseries.solvers import solve
+from odeseries.unrolled import ENOUGH
+
+
+def net(activation: type[nn.Module] = nn.Tanh) -> Perceptron:
+    """In float64, with seeded weights."""
+    torch.manual_seed(0)
+    return Perceptron((3, 5, 4, 3), activation).double()
+
+
+def start(batch: int = 2) -> Tensor:
+    """States with a gradient."""
+    generator = torch.Generator().manual_seed(1)
+    x = torch.randn(batch, 3, dtype=torch.float64, generator=generator)
+    return x.requires_grad_()
+
+
+def iterated(field: Perceptron, x: Tensor, count: int) -> list[Tensor]:
+    """Euler steps, as a solver would take them."""
+    out = [x]
+    for _ in range(count):
+        out.append(out[-1] + 0.1 * field(out[-1]))
+    return out
+
+
+def close(actual: object, expected: object) -> None:
+    """Up to rounding."""
+    torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 5, 2 * ENOUGH + 3])
+def test_gradients_are_those_of_the_layers(count: int) -> None:
+    """With respect to the states and every parameter, however many evaluations there are."""
+    field, x = net(), start()
+    inputs = (x, *field.parameters())
+    plain = torch.autograd.grad(iterated(field, x, count)[-1].square().sum(), inputs)
+    with unrolled(field):
+        ends = iterated(field, x, count)[-1]
+    close(torch.autograd.grad(ends.square().sum(), inputs), plain)
+
+
+def test_a_backward_pass_forgets_those_before() -> None:
+    """One that asked for the states only, one repeated, and one from an earlier state."""
+    field, x = net(), start()
+    inputs = (x, *field.parameters())
+    with unrolled(field):
+        path = iterated(field, x, 4)
+    torch.autograd.grad(path[-1].sum(), x, retain_graph=True)
+    for end in (4, 4, 2):
+        found = torch.autograd.grad(path[end].sum(), inputs, retain_graph=True)
+        close(found, torch.autograd.grad(iterated(field, x, end)[end].sum(), inputs))
+
+
+def test_gradients_can_be_differentiated_again() -> None:
+    """With respect to states and parameters."""
+    field, x = net(), start(1)
+
+    def ends(x: Tensor, *parameters: Tensor) -> Tensor:
+        with unrolled(field):
+            return iterated(field, x, 2)[-1]
+
+    inputs = (x, *field.parameters())
+    assert torch.autograd.gradcheck(ends, inputs)
+    assert torch.autograd.gradgradcheck(ends, inputs)
+
+
+def test_states_of_more_axes_and_frozen_parameters() -> None:
+    """As the layers take them."""
+    field = net().requires_grad_(requires_grad=False)
+    x = start(6).reshape(2, 3, 3)
+    with unrolled(field):
+        out = field(x)
+    close(out, field(x))
+    close(torch.autograd.grad(out.sum(), x), torch.autograd.grad(field(x).sum(), x))
+
+
+def test_weights_must_not_change_before_the_backward_pass() -> None:
+    """As where autograd keeps them."""
+    field = net()
+    with unrolled(field):
+        out = field(start()).sum()
+    with torch.no_grad():
+        field.linear_layers()[1].weight.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+@pytest.mark.parametrize("activation", [nn.Tanh, nn.SiLU])
+def test_a_context_in_a_context_and_none(activation: type[nn.Module]) -> None:
+    """Other activations are left as they are; afterwards nothing is changed."""
+    field, x = net(activation), start()
+    expected = torch.autograd.grad((field(x) + field(2 * x)).sum(), [*field.parameters()])
+    with unrolled(field):
+        first = field(x)
+        with unrolled(nn.ModuleList([field])):
+            second = field(2 * x)
+    close(torch.autograd.grad((first + second).sum(), [*field.parameters()]), expected)
+    assert field(x).grad_fn is not None
+    assert type(field(x).grad_fn).__name__ == "AddmmBackward0"
+
+
+def test_a_solve_calls_what_a_subclass_has_made_of_the_field() -> None:
+    """The perceptron inside is unrolled, and no more."""
+
+    class Slowed(MLP):
+        def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+            return 0.5 * super().forward(t, state, inputs)
+
+    torch.manual_seed(0)
+    slow = Slowed(3).double()
+    times = torch.tensor([0.0, 0.7, 1.0], dtype=torch.float64)
+    options = {"solver": "dopri5", "rtol": 1e-6, "atol": 1e-8}
+    own = solve(slow, start(), times, **options).ys
+    plain = solve(lambda t, y: slow(t, y), start(), times, **options).ys
+    close(own, plain)
+    found = (torch.autograd.grad(ys.sum(), [*slow.parameters()]) for ys in (own, plain))
+    close(*found)
