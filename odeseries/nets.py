@@ -14,7 +14,14 @@ from torch import Tensor, nn
 
 from odeseries.unrolled import Unrolled
 
-__all__ = ["Perceptron", "Potential", "seeded_weights", "trace_of_layers", "unrolled", "zero_last_layer"]
+__all__ = [
+    "Perceptron",
+    "Potential",
+    "seeded_weights",
+    "trace_of_layers",
+    "unrolled",
+    "zero_last_layer",
+]
 
 _INITIALISING = threading.RLock()  # weights are drawn from the one generator of torch
 
@@ -38,16 +45,18 @@ def unrolled(module: nn.Module) -> Iterator[None]:
     this is used within itself, a perceptron's gradients are gathered over the outer one.
     """
     active = _UNROLLED.get()
-    fresh = [
-        net
+    fresh: dict[nn.Module, Unrolled] = {
+        net: Unrolled(net.layers)
         for net in module.modules()
         if isinstance(net, Perceptron) and net not in active and _is_plain(net)
-    ]
-    mark = _UNROLLED.set({**active, **{net: Unrolled(net.linear_layers()) for net in fresh}})
+    }
+    mark = _UNROLLED.set({**active, **fresh})
     try:
         yield
     finally:
         _UNROLLED.reset(mark)
+        for net in fresh.values():
+            net.close()
 
 
 _UNROLLED: ContextVar[dict[nn.Module, Unrolled]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
@@ -83,10 +92,6 @@ class Perceptron(nn.Module):
         """Map ``[..., sizes[0]]`` to ``[..., sizes[-1]]``."""
         net: Callable[[Tensor], Tensor] = _UNROLLED.get().get(self, self.layers)
         return net(x)
-
-    def linear_layers(self) -> list[nn.Linear]:
-        """Its layers without the activations."""
-        return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Output, and the trace of its Jacobian by the first inputs, as many as outputs.

@@ -27,27 +27,37 @@ class Unrolled:
     r"""A perceptron with :math:`\tanh` between its layers, for one graph.
 
     It stands for the layers as they are now: their parameters must not be changed before the
-    backward pass. Gradients of any order are those of the layers up to rounding.
+    backward pass. Gradients of any order are those of the layers up to rounding. If there is a
+    backward pass before ``close``, then what evaluates the perceptron differentiates it itself,
+    and the layers' own graph is made from then on.
 
     Parameters
     ----------
-    layers : sequence of nn.Linear
-        Layers with biases.
+    layers : nn.Sequential
+        Linear layers with biases, and activations between them.
     """
 
-    def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        self.notes = _Notes(layers)
+    def __init__(self, layers: nn.Sequential) -> None:
+        self.layers = layers
+        self.notes = _Notes([layer for layer in layers if isinstance(layer, nn.Linear)])
         self.token: Tensor = _Entry.apply(self.notes, *self.notes.parameters)  # type: ignore[no-untyped-call]  # torch
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map ``[..., n_in]`` to ``[..., n_out]``."""
+        out: Tensor
+        if self.notes.differentiated:
+            out = self.layers(x)
+            return out
         flat = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         if torch.is_grad_enabled():
-            out: Tensor
             out, self.token = _Evaluation.apply(flat, self.token, self.notes)  # type: ignore[no-untyped-call]  # torch
         else:
             out, _ = self.notes.evaluated(flat)
         return out if x.ndim == 2 else out.reshape(*x.shape[:-1], -1)
+
+    def close(self) -> None:
+        """Say that all evaluations are done."""
+        self.notes.open = False
 
 
 class _Notes:
@@ -61,6 +71,7 @@ class _Notes:
         self.turned = [(layer.bias.detach(), layer.weight.detach().t()) for layer in layers]
         self.sizes = [p.numel() for p in self.parameters]
         self.blank = self.weights[0].new_zeros(()).expand(sum(self.sizes))
+        self.open, self.differentiated = True, False
         self.clear()
 
     def clear(self) -> None:
@@ -82,7 +93,8 @@ class _Notes:
         for hidden, weight in zip(inputs[:0:-1], self.weights[:0:-1], strict=True):
             grad = tanh_backward(grad.mm(weight), hidden)
             grads.append(grad)
-        self.pairs.append((inputs, grads))
+        # Without its graph, which leads back to these notes.
+        self.pairs.append(((inputs[0].detach(), *inputs[1:]), grads))
         if len(self.pairs) >= ENOUGH:
             self.add_up()
         return grad.mm(self.weights[0])
@@ -150,6 +162,7 @@ class _Evaluation(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, None]:
         """Go back through the layers."""
         notes: _Notes = ctx.notes
+        notes.differentiated |= notes.open
         if torch.is_grad_enabled():
             return _differentiably(notes.parameters, ctx.saved_tensors[0], grad, carried)
         if carried is None:

@@ -90,7 +90,7 @@ def test_weights_must_not_change_before_the_backward_pass() -> None:
     with unrolled(field):
         out = field(start()).sum()
     with torch.no_grad():
-        field.linear_layers()[1].weight.mul_(2)
+        field.layers[2].weight.mul_(2)
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         out.backward()
 
@@ -107,6 +107,26 @@ def test_a_context_in_a_context_and_none(activation: type[nn.Module]) -> None:
     close(torch.autograd.grad((first + second).sum(), [*field.parameters()]), expected)
     assert field(x).grad_fn is not None
     assert type(field(x).grad_fn).__name__ == "AddmmBackward0"
+
+
+def test_a_field_that_differentiates_its_perceptron() -> None:
+    """From the second evaluation on it gets the layers' own graph; the gradients are the same."""
+    field, x = net(), start()
+
+    def conservative(x: Tensor) -> Tensor:
+        at = x if x.requires_grad else x.detach().requires_grad_()
+        (slope,) = torch.autograd.grad(field(at).sum(), at, create_graph=True)
+        return slope
+
+    def ends() -> Tensor:
+        return conservative(x + 0.1 * conservative(x)).square().sum()
+
+    inputs = (x, *field.parameters())
+    with unrolled(field):
+        total = ends()
+        assert type(field(x).grad_fn).__name__ == "AddmmBackward0"
+    expected = torch.autograd.grad(ends(), inputs, allow_unused=True)
+    close(torch.autograd.grad(total, inputs, allow_unused=True), expected)
 
 
 def test_a_solve_calls_what_a_subclass_has_made_of_the_field() -> None:
