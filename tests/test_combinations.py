@@ -16,7 +16,6 @@ TINY: dict[str, Any] = {
     "n_rows": 4,
     "n_lags": 2,
     "max_epochs": 1,
-    "batch_size": 4,
     "seasonality": None,
     "solver_params": {"step": 0.5},
     "random_state": 0,

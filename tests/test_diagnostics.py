@@ -19,7 +19,6 @@ TINY: dict[str, Any] = {
     "n_rows": 6,
     "n_lags": 2,
     "max_epochs": 1,
-    "batch_size": 8,
     "seasonality": None,
     "random_state": 0,
 }

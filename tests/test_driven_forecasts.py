@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
     "validation_fraction": 0.0,
     "learning_rate": 2e-2,
     "weight_decay": 0.0,
-    "batch_size": 16,
+    "batch_size": 32,
     "solver_params": {"step": 0.2},
     "seasonality": None,
     "random_state": 0,
