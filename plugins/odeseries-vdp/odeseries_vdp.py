@@ -12,8 +12,9 @@ import odeseries as ode
 
 __all__ = ["VanDerPol", "odeseries_dynamics"]
 
-FARTHEST = 9.0
-"""Squared position beyond which the damping grows no more, so that fixed steps stay stable."""
+FARTHEST, FASTEST = 5.0, 4.0
+"""Squared position and frequency beyond which damping and speed grow no more: steps of a tenth
+stay stable up to a strength of 1.25."""
 
 
 class VanDerPol(ode.Dynamics):
@@ -30,7 +31,7 @@ class VanDerPol(ode.Dynamics):
     strength : float, default=0.5
         Initial :math:`\mu`; the larger, the more abrupt the oscillation.
     frequency : float, default=1.0
-        Initial :math:`\omega` of the slowest, in radians per unit of model time.
+        Initial :math:`\omega` of the slowest, in radians per unit of model time; at most 4.
 
     References
     ----------
@@ -41,23 +42,22 @@ class VanDerPol(ode.Dynamics):
         super().__init__(dim)
         if dim % 2:
             raise ValueError(f"dim={dim} is odd, but every oscillator needs two coordinates.")
-        ranks = torch.arange(1.0, dim // 2 + 1)
-        self.raw_strength = nn.Parameter(torch.full_like(ranks, math.log(math.expm1(strength))))
-        self.frequency = nn.Parameter(frequency * ranks)
+        start = torch.linspace(frequency, max(frequency, FASTEST), dim // 2)
+        self.raw_strength = nn.Parameter(torch.full_like(start, math.log(math.expm1(strength))))
+        self.frequency = nn.Parameter(start)
 
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Derivative of the state, the same at every time."""
         position, velocity = state.chunk(2, -1)
         damping = functional.softplus(self.raw_strength) * (1 - (position**2).clamp(max=FARTHEST))
-        return torch.cat(
-            [self.frequency * velocity, self.frequency * (damping * velocity - position)], -1
-        )
+        frequency = self.frequency.clamp(-FASTEST, FASTEST)
+        return torch.cat([frequency * velocity, frequency * (damping * velocity - position)], -1)
 
     @torch.no_grad()
     def start_at(self, frequencies: Tensor) -> None:
-        """Give the first oscillators the frequencies found in the data."""
-        count = min(len(frequencies), len(self.frequency))
-        self.frequency[:count] = frequencies[:count].to(self.frequency)
+        """Give the first oscillators the frequencies found in the data that they can follow."""
+        slow = frequencies[frequencies < FASTEST][: len(self.frequency)]
+        self.frequency[: len(slow)] = slow.to(self.frequency)
 
 
 @ode.hookimpl

@@ -26,6 +26,19 @@ def test_every_start_ends_on_the_limit_cycle():
     assert position.amax(1) == pytest.approx([2.0, 2.0], abs=0.05)
 
 
+def test_steps_of_a_tenth_are_stable():
+    """From far outside of the cycle too, and at frequencies that no step could follow."""
+    dynamics = VanDerPol(4, strength=1.2)
+    dynamics.start_at(torch.tensor([300.0, 2.0]))
+    assert dynamics.frequency.tolist() == [2.0, 4.0]
+    with torch.no_grad():
+        dynamics.frequency[0] = 300.0
+        start = 9 * torch.eye(4)
+        ys = ode.solve(dynamics, start, torch.linspace(0, 50, 500), step=0.1, solver="midpoint").ys
+    assert ys.abs().max() < 40
+    assert ys[:, 400:].abs().max() < 4
+
+
 def test_the_hook_names_it():
     """As users type it behind the qualifier."""
     from odeseries_vdp import odeseries_dynamics
