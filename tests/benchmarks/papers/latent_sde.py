@@ -7,6 +7,7 @@ from the exact ones, and the learned diffusion at the observed states against th
 
     python -m tests.benchmarks.papers.latent_sde ou
     python -m tests.benchmarks.papers.latent_sde gbm
+    python -m tests.benchmarks.papers.latent_sde gbm --logarithm
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy.typing as npt
 import pandas as pd
 import torch
 from scipy.special import ndtr
+from sklearn.preprocessing import FunctionTransformer
 
 import odeseries as ode
 from odeseries.datasets import make_double_ou
@@ -198,6 +200,7 @@ def main() -> None:
     parser.add_argument("--judged", type=int, default=500)
     parser.add_argument("--training", default="matching")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--logarithm", action="store_true", help="of the values of gbm")
     args = parser.parse_args()
     torch.set_num_threads(1)
     case = CASES[args.case]
@@ -212,16 +215,19 @@ def main() -> None:
         n_paths=300,
         max_epochs=args.epochs,
         learning_rate=args.rate,
+        target_transformer=FunctionTransformer(np.log, np.exp) if args.logarithm else None,
         random_state=args.seed,
     ).fit(data)
     spent = time.process_time() - worked, time.perf_counter() - began
     print(model.history_.iloc[::6].to_string(), flush=True)
     error, wrong, frequency = judged(model, case, args.judged, args.seed + 1000)
-    covariance, state = learned_diffusion(model, data.iloc[::7])
+    shown = data.iloc[::7]
+    covariance, state = learned_diffusion(model, np.log(shown) if args.logarithm else shown)
     size = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-    ratio = size / case.diffusion(state)
+    ratio = size / (SIZE if args.logarithm else case.diffusion(state))
     print(
-        f"{args.case} {args.training} seed {args.seed} series {args.series} "
+        f"{args.case} {args.training} {'logarithm ' if args.logarithm else ''}"
+        f"seed {args.seed} series {args.series} "
         f"steps {model.n_steps_} CPU seconds {spent[0]:.0f} wall {spent[1]:.0f}\n"
         f"PIT histogram {frequency}\nmean absolute error of the histogram {error:.4f}\n"
         f"mean absolute error of the quantiles' probabilities {wrong:.4f}\n"
