@@ -44,7 +44,7 @@ for place, (name, model) in enumerate([("plain", plain), ("augmented", augmented
     ax = figure.add_subplot(1, 3, place, projection=space)
     ax.scatter(*end.numpy().T, c=colours, s=6)
     accuracy = model.score(X, y)
-    ax.set_title(f"{name} at T: accuracy {accuracy:.3f}, {model.nfe_:.0f} evaluations")
+    ax.set_title(f"{name}, at T\naccuracy {accuracy:.3f}, {model.nfe_:.0f} evaluations")
     print(
         f"{name}: accuracy {accuracy:.3f}, loss {model.history_.loss.iloc[-1]:.4f}, "
         f"{model.nfe_:.1f} evaluations a row"

@@ -1,6 +1,6 @@
 """Accuracy, log-loss and seconds of the classifier beside its peers, in one run on one thread.
 
-python tests/benchmarks/classifier/accuracy.py digits [--seeds 5]
+python tests/benchmarks/classifier/accuracy.py digits [--seeds 5] [--only SVC]
 python tests/benchmarks/classifier/accuracy.py flat_digits
 python tests/benchmarks/classifier/accuracy.py mnist --data FOLDER
 """
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_digits
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
@@ -97,7 +98,7 @@ def classical(seed: int) -> dict[str, Callable[[], Any]]:
     """What a user of scikit-learn takes today, as it is by default."""
     mlp = {"max_iter": 300, "random_state": seed}
     return {
-        "SVC": lambda: Flat(SVC(probability=True, random_state=seed)),
+        "SVC": lambda: Flat(CalibratedClassifierCV(SVC(), ensemble=False)),
         "MLPClassifier": lambda: Flat(make_pipeline(StandardScaler(), MLPClassifier(**mlp))),
     }
 
@@ -126,11 +127,16 @@ def report(name: str, results: list[tuple[float, float, float, float, int]]) -> 
     )
 
 
+def chosen(models: dict[str, Any], args: argparse.Namespace) -> dict[str, Any]:
+    """Those whose name is asked for."""
+    return {name: make for name, make in models.items() if args.only in name}
+
+
 def digits(args: argparse.Namespace) -> None:
     """The fixed split; 450 rows are for the test."""
     X, y = load_digits(return_X_y=True)
     data = train_test_split(X.reshape(-1, 1, 8, 8), y, test_size=450, random_state=0, stratify=y)
-    for name in peers(0):
+    for name in chosen(peers(0), args):
         report(
             name,
             [
@@ -145,7 +151,7 @@ def flat_digits(args: argparse.Namespace) -> None:
     X, y = load_digits(return_X_y=True)
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
     ours = {"ODENetClassifier": lambda: ode.ODENetClassifier(random_state=0)}
-    for name, make in (ours | classical(0)).items():
+    for name, make in chosen(ours | classical(0), args).items():
         report(name, [measured(make(), (X[a], X[b], y[a], y[b])) for a, b in folds])
 
 
@@ -155,7 +161,7 @@ def mnist(args: argparse.Namespace) -> None:
         X, y = file["x"], file["y"]
     X = X.reshape(-1, 1, 28, 28).astype(float)
     data = train_test_split(X, y, test_size=2000, random_state=0, stratify=y)
-    for name, make in peers(0, augmentation="shift").items():
+    for name, make in chosen(peers(0, augmentation="shift"), args).items():
         report(name, [measured(make(), data)])
 
 
@@ -165,6 +171,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("task", choices=["digits", "flat_digits", "mnist"])
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--only", default="", help="part of a model's name")
     parser.add_argument("--data", type=Path, default=shared / "data" / "mnist_10k")
     args = parser.parse_args()
     torch.set_num_threads(1)
