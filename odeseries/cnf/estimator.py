@@ -157,8 +157,8 @@ class CNFDensityEstimator(
     --------
     >>> from sklearn.datasets import make_moons
     >>> from odeseries import CNFDensityEstimator
-    >>> X, _ = make_moons(500, noise=0.1, random_state=0)
-    >>> model = CNFDensityEstimator(max_epochs=5, random_state=0).fit(X)
+    >>> X, _ = make_moons(100, noise=0.1, random_state=0)
+    >>> model = CNFDensityEstimator(max_epochs=2, random_state=0).fit(X)
     >>> model.score_samples([[0.0, 1.0]]) > model.score_samples([[0.0, 3.0]])
     array([ True])
     >>> model.sample(3, random_state=0).shape

@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KernelDensity
 
 import odeseries as ode
-from tests.benchmarks.density.sets import PLANE, TABLES, Float64, splits
+from tests.benchmarks.density.sets import PLANE, TABLES, Float64, splits, truth
 
 ZUKO_SECONDS = 30.0
 Model = Callable[[Float64, int], Callable[[Float64], float]]
@@ -101,6 +101,9 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for name in args.sets:
+        if name in PLANE:
+            true = [truth(name, seed) for seed in args.seeds]
+            print(f"{name:16s} {'truth':15s} mean {np.mean(true):8.3f} of {np.round(true, 3)}")
         for kind in args.models:
             scores, seconds = [], []
             for seed in args.seeds:
