@@ -41,6 +41,7 @@ def errors(solver: str, problem: IVP, tolerances: Sequence[float]) -> tuple[Tens
     return torch.tensor(ours).log10(), torch.tensor(theirs).log10()
 
 
+@cache
 def own(solver: str, problem: IVP, tolerance: float) -> Tensor:
     """States by a method of the package."""
     options = {"solver": solver, "rtol": tolerance, "atol": tolerance}

@@ -62,7 +62,7 @@ Method                       Calculus     Strong Noise       Calls (drift, diffu
 **Gradients.** ``gradient="autograd"`` is right for tens of steps; ``"checkpoint"`` saves memory
 where there are hundreds; ``"adjoint"`` keeps nothing of the steps, and finds gradients of the
 exact solution to the accuracy of the tolerances. torchdiffeq's and torchsde's methods have
-autograd and adjoint, the own stochastic ones autograd, and SciPy's the adjoint alone.
+autograd and adjoint, the package's own stochastic ones autograd, SciPy's the adjoint alone.
 
 **Where to begin.** Learned fields of moderate speed: ``rk4``, 20 steps over a series. Rows of
 very different spans or speeds, or where accuracy is to be stated: ``dopri5`` or ``tsit5`` at
