@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from odeseries.knots import Knots
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.seasonality import harmonics
 from odeseries.transforms import Transform
@@ -294,7 +295,7 @@ class Loader:
         self._observed: dict[tuple[int, int], tuple[Float64, Float64]] = {}
         self._targets = np.arange(len(panel.channels)) < panel.n_targets
         self._inputs = _row_inputs(panel)
-        self._knots = None if panel.inputs is None else _filled(panel.inputs)
+        self._knots = Knots(panel.inputs)
 
     def batch(self, windows: Windows) -> Batch:
         """The batch of some windows."""
@@ -349,7 +350,9 @@ class Loader:
         absolute = times + panel.origins[windows.series, None]
         phases = np.where(valid[..., None], harmonics(absolute, self.periods, 1), 0.0)
         reach = np.concatenate([times, windows.times, self._next(windows)], 1)
-        knots, knot_inputs, knot_mask = self._knots_within(windows, reach.min(1), reach.max(1))
+        knots, knot_inputs, knot_mask = self._knots.within(
+            windows.series, reach.min(1), reach.max(1)
+        )
         return Side(
             present=torch.from_numpy(present),
             length=torch.from_numpy(np.maximum(count, 1)),
@@ -376,25 +379,6 @@ class Loader:
         seen = windows.right_end > windows.right
         row = np.where(seen, windows.right, 0)
         return np.asarray(np.where(seen, self.panel.times[row], windows.times[:, 0])[:, None])
-
-    def _knots_within(
-        self, windows: Windows, low: Float64, high: Float64
-    ) -> tuple[Float64, Float64, Bool]:
-        """Times, inputs and mask of the knots of every window from ``low`` to ``high``."""
-        known = self._knots
-        if known is None:
-            shape = (len(windows), 0)
-            return np.zeros(shape), np.zeros((*shape, 0)), np.zeros(shape, dtype=bool)
-        starts, counts = [], []
-        for i, first, last in zip(windows.series, low, high, strict=True):
-            times = known.series(int(i))[0]
-            start = int(np.searchsorted(times, first, "left"))
-            starts.append(int(known.offsets[i]) + start)
-            counts.append(int(np.searchsorted(times, last, "right")) - start)
-        steps = np.arange(max(counts, default=0))
-        mask = steps < np.array(counts, dtype=np.int64)[:, None]
-        index = np.where(mask, np.array(starts, dtype=np.int64)[:, None] + steps, 0)
-        return known.times[index], np.where(mask[..., None], known.values[index], 0.0), mask
 
     def _lags(self, values: Float64, mask: Bool, ages: Float64) -> tuple[Float64, Float64, Bool]:
         """The values last read per channel, the latest first, each (batch, channels, n_lags)."""
@@ -459,12 +443,6 @@ def _row_inputs(panel: Panel) -> Float64:
         return np.zeros((panel.n_rows, 0))
     owner = np.repeat(np.arange(len(panel)), np.diff(panel.offsets))
     return np.nan_to_num(panel.inputs.at(owner, panel.times))
-
-
-def _filled(inputs: Panel) -> Panel:
-    """Known inputs without gaps: each interpolated over rows at which only others are known."""
-    owner = np.repeat(np.arange(len(inputs)), np.diff(inputs.offsets))
-    return replace(inputs, values=np.nan_to_num(inputs.at(owner, inputs.times)))
 
 
 def _tensor(array: npt.NDArray[np.float64] | Bool) -> Tensor:
