@@ -16,6 +16,7 @@ import pandas as pd
 import torch
 from odeseries_cde import NeuralCDEForecaster
 from odeseries_gruode import GRUField, GRUODEForecaster
+from odeseries_vdp import VanDerPol
 
 import odeseries as ode
 from odeseries.metrics import crps_from_quantiles
@@ -28,6 +29,10 @@ DATA: dict[str, tuple[Any, Any, int]] = {
 }
 MODELS: dict[str, tuple[type[ode.BaseForecaster], dict[str, Any]]] = {
     "latent_ode (built in)": (ode.LatentODEForecaster, {}),
+    "latent_ode, vdp:vdp": (
+        ode.LatentODEForecaster,
+        {"dynamics": VanDerPol, "dynamics_params": {"strength": 1.0}},
+    ),
     "ode_rnn, mlp (built in)": (ode.ODERNNForecaster, {}),
     "ode_rnn, gruode:gru": (ode.ODERNNForecaster, {"dynamics": GRUField}),
     "gruode:gruode": (GRUODEForecaster, {}),
