@@ -178,10 +178,14 @@ def _differentiably(
     """The backward pass of an evaluation, out of operations that can be differentiated."""
     if grad is None:
         return None, carried, None
-    x = x if x.requires_grad else x.detach().requires_grad_()
-    out = x
-    for i, (weight, bias) in enumerate(zip(parameters[::2], parameters[1::2], strict=True)):
-        out = linear(torch.tanh(out) if i else out, weight, bias)
-    back, *others = torch.autograd.grad(out, (x, *parameters), grad, create_graph=True)
-    flat = torch.cat([g.flatten() for g in others])
+    hidden, weights = [x], parameters[::2]
+    for weight, bias in zip(weights[:-1], parameters[1:-1:2], strict=True):
+        hidden.append(torch.tanh(linear(hidden[-1], weight, bias)))
+    others = []
+    # Written out, since a call of autograd would look through the whole graph before it.
+    for inner, weight in zip(reversed(hidden), reversed(weights), strict=True):
+        others += [grad.sum(0), grad.t().mm(inner)]
+        grad = grad.mm(weight)
+        grad = grad if inner is x else grad * (1 - inner**2)
+    back, flat = grad, torch.cat([g.flatten() for g in reversed(others)])
     return back, flat if carried is None else carried + flat, None
