@@ -278,9 +278,7 @@ def test_case_37_every_parameter_gets_its_gradient_and_no_other(gradient: str) -
 def test_a_density_is_differentiated(divergence: str, gradient: str) -> None:
     """The field of a flow's volume differentiates by itself, whichever way is taken."""
     with seeded_weights(0):
-        velocity = Velocity(
-            "mlp", 2, 0, params={"hidden": 8}, divergence=divergence, at_rest=False
-        ).double()
+        velocity = Velocity("mlp", 2, 0, params={"hidden": 8}, divergence=divergence).double()
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(4, 2, generator=generator, dtype=torch.float64)
     probes = torch.ones(1, 1, 2, dtype=torch.float64)
