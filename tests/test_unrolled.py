@@ -74,6 +74,23 @@ def test_gradients_can_be_differentiated_again() -> None:
     assert torch.autograd.gradgradcheck(ends, inputs)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
+def test_differentiating_again_takes_time_in_proportion(frozen: bool) -> None:
+    """Each evaluation is gone back through once, of which there are many."""
+    field, x = net(), start()
+    field.layers[2].requires_grad_(requires_grad=not frozen)
+    learned = [p for p in field.parameters() if p.requires_grad]
+
+    def penalty(ends: Tensor) -> Tensor:
+        (slope,) = torch.autograd.grad(ends.square().sum(), x, create_graph=True)
+        return slope.square().sum()
+
+    with unrolled(field):
+        ends = iterated(field, x, 40)[-1]
+    expected = torch.autograd.grad(penalty(iterated(field, x, 40)[-1]), learned)
+    close(torch.autograd.grad(penalty(ends), learned), expected)
+
+
 def test_states_of_more_axes_and_frozen_parameters() -> None:
     """As the layers take them."""
     field = net().requires_grad_(requires_grad=False)
