@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
+from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.stepping import Clock, Pace, Scheme
 from odeseries.solvers.tableaux import Row
 from odeseries.solvers.tapes import Block, Listener, Tape
@@ -19,17 +20,22 @@ __all__ = ["GRADIENTS", "Engine", "Job", "added", "input_gradients"]
 GRADIENTS = ("autograd", "checkpoint", "adjoint")
 
 
-class Engine(Protocol):
-    """A method of the package's own, as the ways to its gradients see it."""
+class Engine(Solver):
+    """A one-step method of the package's own, as the ways to its gradients see it.
 
-    adaptive: ClassVar[bool]
-    order: ClassVar[float]
+    Attributes
+    ----------
+    polynomials : tuple of tuple of float
+        For every move of a step, the coefficients of its polynomial from the first power on.
+    """
 
     polynomials: ClassVar[tuple[Row, ...]]
 
+    @abstractmethod
     def scheme(self) -> Scheme:
         """What takes the steps of one solve."""
 
+    @abstractmethod
     def march_all(
         self,
         field: VectorField,
@@ -38,8 +44,9 @@ class Engine(Protocol):
         options: SolveOptions,
         listener: Listener | None = None,
     ) -> Solution:
-        """Integrate the batch."""
+        """Integrate once; failed rows may be infinite or NaN."""
 
+    @abstractmethod
     def march_between(
         self,
         field: VectorField,
@@ -55,8 +62,9 @@ class Engine(Protocol):
         The first of chosen lengths may be known.
         """
 
+    @abstractmethod
     def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
-        """The pace of a block of steps that were taken."""
+        """The pace at which a block of steps that were taken is taken again."""
 
 
 @dataclass

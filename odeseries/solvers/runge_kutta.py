@@ -11,16 +11,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
 from odeseries.solvers import tableaux
 from odeseries.solvers.differentiable import differentiable
-from odeseries.solvers.gradients import GRADIENTS
+from odeseries.solvers.gradients import GRADIENTS, Engine
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import healed, status_of, stood_in
 from odeseries.solvers.stepping import Clock, Pace, Scheme, advance, march
-from odeseries.solvers.tableaux import Row, Tableau
+from odeseries.solvers.tableaux import Tableau
 from odeseries.solvers.tapes import Block, Listener, Replay, Window
 
 __all__ = [
@@ -38,20 +38,14 @@ __all__ = [
 ]
 
 
-class RowSteps(Solver):
+class RowSteps(Engine):
     """A one-step method with dense output at every row's own times.
 
     No row looks at another. Where only the first and the last time are asked for, nothing is
     interpolated.
-
-    Attributes
-    ----------
-    polynomials : tuple of tuple of float
-        For every move of a step, the coefficients of its polynomial from the first power on.
     """
 
     gradients: ClassVar[frozenset[str]] = frozenset(GRADIENTS)
-    polynomials: ClassVar[tuple[Row, ...]]
 
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
@@ -74,41 +68,6 @@ class RowSteps(Solver):
             return differentiable(self, field, stood_in(failed, y0), resting, options).ys
 
         return replace(solution, ys=healed(failed, solution.ys, again))
-
-    @abstractmethod
-    def scheme(self) -> Scheme:
-        """What takes the steps of one solve."""
-
-    @abstractmethod
-    def march_all(
-        self,
-        field: VectorField,
-        y0: Tensor,
-        clock: Clock,
-        options: SolveOptions,
-        listener: Listener | None = None,
-    ) -> Solution:
-        """Integrate once; failed rows may be infinite or NaN."""
-
-    @abstractmethod
-    def march_between(
-        self,
-        field: VectorField,
-        y0: Tensor,
-        clock: Clock,
-        whole: Clock,
-        options: SolveOptions,
-        listener: Listener,
-        first: Tensor | None,
-    ) -> Solution:
-        """Integrate over parts of spans, in steps as they are over the whole ones.
-
-        The first of chosen lengths may be known.
-        """
-
-    @abstractmethod
-    def replay(self, clock: Clock, options: SolveOptions, block: Block) -> Pace:
-        """The pace at which steps that were taken are taken again."""
 
 
 class FixedRows(RowSteps):
