@@ -9,18 +9,19 @@ import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.utils import check_random_state
 
 from odeseries.errors import OdeSeriesError
 from odeseries.files import replacing
 
-__all__ = ["Randomness", "Store", "determining", "fingerprint"]
+__all__ = ["Randomness", "Store", "begun", "determining", "fingerprint"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DESCRIPTION = "fit.json"
@@ -90,7 +91,7 @@ class Store:
                 f"{os.fspath(parent)} holds the progress of {len(others)} fits of other data or "
                 f"parameters ({', '.join(others[:3])}): this fit starts afresh. Delete what is "
                 "no longer wanted.",
-                stacklevel=3,
+                stacklevel=4,
             )
         folder.mkdir(parents=True, exist_ok=True)
         store = cls(folder, seed)
@@ -125,6 +126,23 @@ class Store:
     def remove(self) -> None:
         """Delete the progress, when the fit is complete."""
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def begun(estimator: Any, data: Callable[[], Iterable[object]]) -> tuple[int, Store | None]:
+    """Seed of an estimator's fit, and where its progress is kept, if anywhere.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With ``random_state`` and ``checkpoint_dir``.
+    data : callable
+        Gives what tells fits apart, see `Store.of`; called where progress is kept.
+    """
+    seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+    if estimator.checkpoint_dir is None:
+        return seed, None
+    store = Store.of(estimator, data(), seed)
+    return store.seed, store
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted
 from torch import Tensor, nn
 
 from odeseries import archives, plugins
@@ -22,7 +23,7 @@ from odeseries.errors import PersistenceError
 from odeseries.offers import Kind
 from odeseries.parts import part_of
 
-__all__ = ["Saved", "restored"]
+__all__ = ["Saved", "restored", "row_weights"]
 
 NET = "net."
 PARTS: tuple[Kind, ...] = ("dynamics", "solver")
@@ -97,6 +98,23 @@ class Saved(ABC):
             for kind, name in named.items()
             if name != "auto"
         }
+
+
+def row_weights(X: Any, sample_weight: Any, factors: Any = 1.0) -> npt.NDArray[np.float64]:
+    """Checked weights of rows, times factors, with a mean of 1.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative, or all are 0.
+    """
+    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+    weights = weights * factors
+    mean = weights.mean()
+    if mean == 0:
+        raise ValueError("All rows have the weight 0: give at least one a positive weight.")
+    out: npt.NDArray[np.float64] = weights / mean
+    return out
 
 
 def restored(document: dict[str, Any], tensors: dict[str, Tensor], device: str | None) -> Any:

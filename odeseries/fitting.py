@@ -568,10 +568,6 @@ def _relative_score(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> fl
 def _scored(fitted: Fitted, batch: Batch) -> tuple[Float64, Float64]:
     """Truth (n, channels), NaN where not observed, and quantiles at `LEVELS`."""
     asked = torch.tensor(np.append(LEVELS, 0.5), dtype=torch.float64, device=batch.targets.device)
-    quantiles, ages = fitted.quantiles(batch, asked)
-    values, age, truth, seen = (
-        x[batch.asked].double().cpu().numpy()
-        for x in (quantiles, ages, batch.targets, batch.observed)
-    )
-    wide = fitted.widths.apply(values[..., :-1], values[..., -1], age, batch)
+    wide = fitted.widths.answers(*fitted.quantiles(batch, asked), batch)
+    truth, seen = (x[batch.asked].double().cpu().numpy() for x in (batch.targets, batch.observed))
     return np.where(seen > 0, truth, np.nan), wide

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -19,7 +20,7 @@ from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
 from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
 
-__all__ = ["Loop", "Trained", "one_thread"]
+__all__ = ["Loop", "Trained", "one_thread", "shuffled"]
 
 MOST_SKIPPED = 20
 CLIP_NORM = 1.0
@@ -37,6 +38,12 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def shuffled(n: int, size: int, rng: np.random.Generator, device: torch.device) -> Iterator[Tensor]:
+    """Positions of n rows in random order, in parts of nearly equal size, none above ``size``."""
+    order = torch.from_numpy(rng.permutation(n)).to(device)
+    yield from order.tensor_split(-(-n // size))
 
 
 @dataclass

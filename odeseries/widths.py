@@ -116,6 +116,11 @@ class Calibration:
 
         return cls(first, covering(held.between), covering(held.back))
 
+    def answers(self, quantiles: torch.Tensor, ages: torch.Tensor, batch: Batch) -> Float64:
+        """Widened quantiles of the asked rows of a batch; the last one given is the median."""
+        values, age = (x[batch.asked].double().cpu().numpy() for x in (quantiles, ages))
+        return self.apply(values[..., :-1], values[..., -1], age, batch)
+
     def apply(self, quantiles: Float64, median: Float64, ages: Float64, batch: Batch) -> Float64:
         """Widen the quantiles of the asked rows of a batch; see `Widths.apply`."""
         left = batch.left.present

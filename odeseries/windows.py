@@ -254,6 +254,10 @@ class Batch:
         """Some of the windows, by their positions."""
         return _mapped(self, lambda tensor: tensor[rows])
 
+    def mean_of_observed(self, each: Tensor) -> Tensor:
+        """Mean over the observed targets of every window, (batch,), of what each target has."""
+        return (each * self.observed).sum((1, 2)) / self.observed.sum((1, 2)).clamp(min=1)
+
     def sides(self) -> list[Side]:
         """The sides that hold rows."""
         return [self.left] if self.right is None else [self.left, self.right]

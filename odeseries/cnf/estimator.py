@@ -23,14 +23,13 @@ from sklearn.base import (
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
-    _check_sample_weight,
     check_consistent_length,
     check_is_fitted,
     validate_data,
 )
 from torch import Tensor
 
-from odeseries.checkpoints import Store
+from odeseries.checkpoints import begun
 from odeseries.cnf.bases import MixtureBase, NormalBase
 from odeseries.cnf.conditions import Conditions
 from odeseries.cnf.design import Design
@@ -41,7 +40,7 @@ from odeseries.cnf.rows import Rows
 from odeseries.cnf.spaces import Space
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
-from odeseries.estimators import Saved
+from odeseries.estimators import Saved, row_weights
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.parameters import Declared
 from odeseries.training import one_thread
@@ -243,11 +242,7 @@ class CNFDensityEstimator(
         self._validate_params()
         budget = Budget(self.max_time)
         X, weights = self._checked(X, y, sample_weight)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        store = None
-        if self.checkpoint_dir is not None:
-            store = Store.of(self, [X, np.asarray(y, str), weights], seed)
-            seed = store.seed
+        seed, store = begun(self, lambda: [X, np.asarray(y, str), weights])
         self.device_ = find_device(self.device)
         kinds = ("standard", "whiten") if self.preprocessing == "auto" else (self.preprocessing,)
         mixed = any(route.mixed for route in routes(self.objective, self.base))
@@ -353,11 +348,7 @@ class CNFDensityEstimator(
             if y is None:
                 raise ValueError("conditional=True, but y is None: give a target for every row.")
             check_consistent_length(X, y)
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        mean = weights.mean()
-        if mean == 0:
-            raise ValueError("All rows have the weight 0: give at least one a positive weight.")
-        return X, weights / mean
+        return X, row_weights(X, sample_weight)
 
     def _design(self) -> Design:
         return Design(self.dynamics, self.dynamics_params or {}, self.divergence, self.solver)

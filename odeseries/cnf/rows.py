@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
-import torch
 from torch import Tensor
+
+from odeseries.training import shuffled
 
 __all__ = ["Rows"]
 
@@ -51,6 +52,4 @@ class Rows:
     def _batches(self, size: int, rng: np.random.Generator) -> Iterator[Rows]:
         """Endless batches of nearly equal size, every row once before any row twice."""
         while True:
-            order = torch.from_numpy(rng.permutation(len(self))).to(self.x.device)
-            for chosen in order.tensor_split(-(-len(self) // size)):
-                yield self.take(chosen)
+            yield from map(self.take, shuffled(len(self), size, rng, self.x.device))

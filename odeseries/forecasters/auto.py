@@ -27,7 +27,7 @@ from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.ode_rnn import ODERNNForecaster
-from odeseries.frames import Schema, read_frame
+from odeseries.frames import Schema
 from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS
 from odeseries.panel import Float64, Panel
@@ -151,14 +151,7 @@ class AutoForecaster(Declared, Forecaster, BaseEstimator):
         self._validate_params()
         budget = Budget(self.max_time)
         entrants = self._entrants()
-        panel, schema = read_frame(
-            X,
-            y,
-            time_col=self.time_col,
-            id_col=self.id_col,
-            duplicates=self.duplicates,
-            targets=self.targets,
-        )
+        panel, schema = next(iter(entrants.values()))._read(X, y)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with one_thread():
             trials = self._trials(entrants, panel, schema, seed, budget)

@@ -17,12 +17,11 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from odeseries.checkpoints import Store, determining
+from odeseries.checkpoints import begun, determining
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
@@ -241,7 +240,19 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         """
         self._validate_params()
         budget, callbacks = Budget(self.max_time), as_callbacks(self.callbacks)
-        panel, schema = read_frame(
+        panel, schema = self._read(X, y)
+        recipe = self._recipe(panel, schema)
+        seed, store = begun(self, lambda: [replace(recipe, verbose=False), panel])
+        with one_thread():
+            fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
+            self._conclude(schema, panel, recipe, fitted, seed)
+        if store is not None and not fitted.interrupted:
+            store.remove()
+        return self
+
+    def _read(self, X: Any, y: Any) -> tuple[Panel, Schema]:
+        """The data of a fit, checked, and their form."""
+        return read_frame(
             X,
             y,
             time_col=self.time_col,
@@ -249,18 +260,6 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             duplicates=self.duplicates,
             targets=self.targets,
         )
-        recipe = self._recipe(panel, schema)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        store = None
-        if self.checkpoint_dir is not None:
-            store = Store.of(self, [replace(recipe, verbose=False), panel], seed)
-            seed = store.seed
-        with one_thread():
-            fitted = fit(panel, recipe, self.build, seed, Control(budget, callbacks, store))
-            self._conclude(schema, panel, recipe, fitted, seed)
-        if store is not None and not fitted.interrupted:
-            store.remove()
-        return self
 
     def _conclude(
         self, schema: Schema, panel: Panel, recipe: Recipe, fitted: Fitted, seed: int
@@ -653,8 +652,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             batch = loader.batch(chosen).to(recipe.device)
             with one_thread():
                 found = answer(batch, chosen)
-            values, age = (x[batch.asked].double().cpu().numpy() for x in found)
-            wide = fitted.widths.apply(values[..., :-1], values[..., -1], age, batch)
+            wide = fitted.widths.answers(*found, batch)
             out[order[done : done + len(wide)]] = wide[:, : panel.n_targets]
             done += len(wide)
         return out

@@ -78,8 +78,7 @@ class BaselineNetwork(Model):
         levels = torch.tensor(LEVELS, device=self.table.device)
         quantiles, _ = self.quantiles(batch, levels)
         error = batch.targets[..., None] - quantiles
-        each = torch.maximum(levels * error, (levels - 1) * error).mean(-1) * batch.observed
-        return each.sum((1, 2)) / batch.observed.sum((1, 2)).clamp(min=1)
+        return batch.mean_of_observed(torch.maximum(levels * error, (levels - 1) * error).mean(-1))
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:

@@ -136,9 +136,7 @@ class FlowNetwork(Traced):
         anchored = self.anchor(batch)
         raw, extra = self._decoded(batch, anchored, generator if self.variational else None)
         each = self.head.loss(raw, anchored.base, anchored.spread, batch.targets)
-        seen = batch.observed
-        mean = (each * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1)
-        return _weights(batch, anchored) * mean + extra
+        return _weights(batch, anchored) * batch.mean_of_observed(each) + extra
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""

@@ -105,8 +105,7 @@ class ShootingNetwork(Traced):
         del generator
         raw, path, anchored = self._predicted(batch)
         each = self.head.loss(raw, path, anchored.spread, batch.targets)
-        seen = batch.observed
-        return (each * seen).sum((1, 2)) / seen.sum((1, 2)).clamp(min=1)
+        return batch.mean_of_observed(each)
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""

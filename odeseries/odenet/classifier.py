@@ -19,13 +19,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from odeseries.checkpoints import Store
+from odeseries.checkpoints import begun
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
-from odeseries.estimators import Saved
+from odeseries.estimators import Saved, row_weights
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.odenet.inputs import Float64, Inputs, Shift, image_shape
 from odeseries.odenet.network import Gradient, ODENet
@@ -224,11 +224,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         X, y = self._checked(X, y)
         self.classes_ = np.unique(y)
         weights = self._weights(X, y, sample_weight)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
-        store = None
-        if self.checkpoint_dir is not None:
-            store = Store.of(self, [X, np.asarray(y, str), weights], seed)
-            seed = store.seed
+        seed, store = begun(self, lambda: [X, np.asarray(y, str), weights])
         self._start(X, seed)
         self._inputs.learn(X, weights)
         rows = self._rows(X, y, weights)
@@ -323,13 +319,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
 
     def _weights(self, X: Any, y: Any, sample_weight: Any) -> Float64:
         """Weights of the rows times those of their classes, with a mean of 1."""
-        weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        weights = weights * compute_sample_weight(self.class_weight, y)
-        mean = weights.mean()
-        if mean == 0:
-            raise ValueError("All rows have the weight 0: give at least one a positive weight.")
-        out: Float64 = weights / mean
-        return out
+        return row_weights(X, sample_weight, compute_sample_weight(self.class_weight, y))
 
     def _start(self, X: Any, seed: int) -> None:
         """Make an untrained network for rows like these."""

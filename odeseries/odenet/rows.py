@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 from torch import Tensor
+
+from odeseries.training import shuffled
 
 __all__ = ["Rows", "announced", "hold_out"]
 
@@ -50,9 +51,7 @@ class Rows:
 
     def epoch(self, size: int, rng: np.random.Generator) -> Iterator[Rows]:
         """Every row once, in batches of nearly equal size, none larger than ``size``."""
-        order = torch.from_numpy(rng.permutation(len(self))).to(self.labels.device)
-        for chosen in order.tensor_split(-(-len(self) // size)):
-            yield self.take(chosen)
+        return map(self.take, shuffled(len(self), size, rng, self.labels.device))
 
 
 def hold_out(
