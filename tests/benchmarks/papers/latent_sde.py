@@ -150,31 +150,65 @@ def histories(case: Case, n_series: int, seed: int) -> tuple[pd.DataFrame, Array
     return noisy[seen], last.to_numpy(), last.index.get_level_values(1).tolist()
 
 
-def judged(model: Any, case: Case, n_series: int, seed: int) -> tuple[float, float, list[float]]:
-    """Error of the PIT histogram, error of the quantiles' probabilities, and the histogram."""
-    history, state, ends = histories(case, n_series, seed)
-    rng = np.random.default_rng(seed)
-    counts, wrong = np.zeros(N_BINS), []
-    names = history.index.get_level_values(0).unique()
-    for share in LEADS:
-        lead = share * case.horizon
-        asked = pd.MultiIndex.from_arrays([names, np.array(ends) + lead], names=history.index.names)
+@dataclass(frozen=True)
+class Judged:
+    """How calibrated forecasts are.
+
+    Attributes
+    ----------
+    drawn : ndarray of shape (N_BINS,)
+        Histogram of the PIT of one truth per forecast.
+    expected : ndarray of shape (N_BINS,)
+        The same of infinitely many truths, from their exact law.
+    wrong : float
+        Mean absolute error of the quantiles' probabilities.
+    """
+
+    drawn: Array
+    expected: Array
+    wrong: float
+
+    @classmethod
+    def of(cls, model: Any, case: Case, n_series: int, seed: int) -> Judged:
+        """Forecast new series at all leads."""
+        history, state, ends = histories(case, n_series, seed)
+        names = history.index.get_level_values(0).unique()
+        leads = np.multiply(LEADS, case.horizon)
+        times = np.add.outer(ends, leads).ravel()
+        asked = pd.MultiIndex.from_arrays(
+            [names.repeat(len(leads)), times], names=history.index.names
+        )
         table = model.predict_quantiles(asked, history=history, alpha=LEVELS.tolist())
-        quantiles = table.to_numpy().reshape(len(names), state.shape[1], len(LEVELS))
-        truth = case.ahead(state, lead, rng)
-        truth = truth + case.noise * rng.standard_normal(truth.shape)
-        counts += _histogram(quantiles, truth)
-        wrong.append(np.abs(case.exact_cdf(quantiles, state, lead) - LEVELS).mean())
-    frequency = counts / counts.sum()
-    error = float(np.abs(frequency - 1 / N_BINS).mean())
-    return error, float(np.mean(wrong)), frequency.round(3).tolist()
+        quantiles = table.to_numpy().reshape(n_series, len(leads), state.shape[1], len(LEVELS))
+        rng = np.random.default_rng(seed)
+        parts = [_compared(case, quantiles[:, k], state, leads[k], rng) for k in range(len(leads))]
+        drawn, expected, wrong = (np.mean(part, 0) for part in zip(*parts, strict=True))
+        return cls(drawn, expected, float(wrong))
 
 
-def _histogram(quantiles: Array, truth: Array) -> Array:
-    """Number of truths between the deciles."""
+def _compared(
+    case: Case, quantiles: Array, state: Array, lead: float, rng: np.random.Generator
+) -> tuple[Array, Array, float]:
+    """Both histograms and the error of the probabilities at one lead."""
+    truth = case.ahead(state, lead, rng)
+    truth = truth + case.noise * rng.standard_normal(truth.shape)
     edges = np.searchsorted(LEVELS, np.arange(1, N_BINS) / N_BINS - 1e-9)
     above = (truth[..., None] > quantiles[..., edges]).sum(-1)
-    return np.bincount(above.ravel(), minlength=N_BINS).astype(float)
+    drawn = np.bincount(above.ravel(), minlength=N_BINS) / above.size
+    exact = case.exact_cdf(quantiles, state, lead)
+    expected = np.diff(exact[..., edges].mean((0, 1)), prepend=0, append=1)
+    return drawn, expected, float(np.abs(exact - LEVELS).mean())
+
+
+def described(histogram: Array) -> str:
+    """The histogram, and its mean absolute difference from equal shares."""
+    error = np.abs(histogram - 1 / N_BINS).mean()
+    return f"{histogram.round(3)} mean absolute error {error:.4f}"
+
+
+def by_chance(n: int) -> float:
+    """Expected error of a perfect forecaster's histogram from so many independent draws."""
+    return float(np.sqrt(2 / np.pi / n * (1 / N_BINS) * (1 - 1 / N_BINS)))
 
 
 @torch.no_grad()
@@ -190,14 +224,32 @@ def learned_diffusion(model: Any, data: pd.DataFrame) -> tuple[Array, Array]:
     return (root @ root.mT).numpy(), state
 
 
+def fitted(case: Case, data: pd.DataFrame, args: argparse.Namespace) -> Any:
+    """The forecaster; its paths are then as many as it is judged by."""
+    model = ode.LatentSDEForecaster(
+        case.horizon,
+        latent_dim=data.shape[1],
+        dynamics_params={"hidden": 32},
+        training=args.training,
+        n_rows=8,
+        max_epochs=args.epochs,
+        learning_rate=args.rate,
+        target_transformer=FunctionTransformer(np.log, np.exp) if args.logarithm else None,
+        random_state=args.seed,
+    ).fit(data)
+    model._fitted.net.n_paths = args.paths
+    return model
+
+
 def main() -> None:
     """Fit, and print what was learned."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("case", choices=list(CASES))
     parser.add_argument("--series", type=int, default=100)
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=22)
     parser.add_argument("--rate", type=float, default=1e-2)
-    parser.add_argument("--judged", type=int, default=500)
+    parser.add_argument("--judged", type=int, default=400, help="series that are forecast")
+    parser.add_argument("--paths", type=int, default=4000, help="paths of which quantiles are")
     parser.add_argument("--training", default="matching")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--logarithm", action="store_true", help="of the values of gbm")
@@ -206,33 +258,28 @@ def main() -> None:
     case = CASES[args.case]
     data = case.make(args.series, args.seed)
     began, worked = time.perf_counter(), time.process_time()
-    model = ode.LatentSDEForecaster(
-        case.horizon,
-        latent_dim=data.shape[1],
-        dynamics_params={"hidden": 32},
-        training=args.training,
-        n_rows=8,
-        n_paths=300,
-        max_epochs=args.epochs,
-        learning_rate=args.rate,
-        target_transformer=FunctionTransformer(np.log, np.exp) if args.logarithm else None,
-        random_state=args.seed,
-    ).fit(data)
+    model = fitted(case, data, args)
     spent = time.process_time() - worked, time.perf_counter() - began
     print(model.history_.iloc[::6].to_string(), flush=True)
-    error, wrong, frequency = judged(model, case, args.judged, args.seed + 1000)
+    found = Judged.of(model, case, args.judged, args.seed + 1000)
+    n_targets = args.judged * len(LEADS) * data.shape[1]
     shown = data.iloc[::7]
     covariance, state = learned_diffusion(model, np.log(shown) if args.logarithm else shown)
     size = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
     ratio = size / (SIZE if args.logarithm else case.diffusion(state))
+    scaling = model._fitted.scaling
     print(
         f"{args.case} {args.training} {'logarithm ' if args.logarithm else ''}"
         f"seed {args.seed} series {args.series} "
         f"steps {model.n_steps_} CPU seconds {spent[0]:.0f} wall {spent[1]:.0f}\n"
-        f"PIT histogram {frequency}\nmean absolute error of the histogram {error:.4f}\n"
-        f"mean absolute error of the quantiles' probabilities {wrong:.4f}\n"
+        f"PIT histogram, exact law {described(found.expected)}, of them by the chance of "
+        f"{args.paths} common paths {by_chance(args.paths):.4f}\n"
+        f"PIT histogram, one truth each {described(found.drawn)}, of them by the chance of "
+        f"{n_targets} truths {by_chance(n_targets):.4f}\n"
+        f"mean absolute error of the quantiles' probabilities {found.wrong:.4f}\n"
         f"learned diffusion over the true one: mean {ratio.mean(0).round(3)}, "
-        f"5 % {np.quantile(ratio, 0.05, 0).round(3)}, 95 % {np.quantile(ratio, 0.95, 0).round(3)}"
+        f"5 % {np.quantile(ratio, 0.05, 0).round(3)}, 95 % {np.quantile(ratio, 0.95, 0).round(3)}\n"
+        f"learned noise {model._fitted.net.decoder.noise().detach().numpy() * scaling.std}"
     )
     if args.case == "ou":
         print("learned correlation", (covariance[:, 0, 1] / size.prod(1)).mean().round(3))
