@@ -17,6 +17,40 @@ SLIGHT = -3.0
 """Where raw dampings start: softplus makes .05 of it."""
 
 
+class Well(nn.Module):
+    r"""Energy :math:`U(x) = \frac12 \lVert F x \rVert^2 + \phi(x)` and its gradient.
+
+    The first part is that of coupled springs, to begin with all of stiffness 1; the second a
+    perceptron's, which is bounded. So the energy rises in every direction in which a spring
+    pulls, however far.
+
+    Parameters
+    ----------
+    dim : int
+        Dimension of the argument.
+    hidden : int
+        Width of the hidden layers of the perceptron.
+    depth : int
+        Number of its hidden layers.
+    """
+
+    def __init__(self, dim: int, hidden: int, depth: int) -> None:
+        super().__init__()
+        self.springs = nn.Parameter(torch.eye(dim))
+        self.correction = Potential(dim, hidden, depth)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Value, from ``[..., dim]`` to ``[...]``."""
+        held = (x @ self.springs.T).square().sum(-1) / 2
+        bent: Tensor = self.correction(x)
+        return held + bent
+
+    def gradient(self, x: Tensor) -> Tensor:
+        """Gradient at ``x``, of the shape of ``x``."""
+        held = x @ self.springs.T @ self.springs
+        return held + self.correction.gradient(x)
+
+
 class Hamiltonian(Dynamics):
     r"""Hamiltonian neural network, driven and damped on request (port-Hamiltonian).
 
@@ -29,6 +63,10 @@ class Hamiltonian(Dynamics):
     where the dissipation :math:`R` is diagonal and positive, and the inputs :math:`u` are forces
     through a learned matrix :math:`G`. Without both, :math:`H` is constant along every path and
     volumes are kept; without forces it never grows.
+
+    The energy is that of coupled springs, a positive semi-definite quadratic form which is the
+    identity to begin with, and a perceptron's. A perceptron's alone is level far from
+    the data, and paths that come there run away; springs hold them.
 
     Parameters
     ----------
@@ -86,8 +124,8 @@ class Hamiltonian(Dynamics):
             )
         half = dim // 2
         self.separable = separable
-        self.potential = Potential(half if separable else dim, hidden, depth)
-        self.kinetic = Potential(half, hidden, depth) if separable else None
+        self.potential = Well(half if separable else dim, hidden, depth)
+        self.kinetic = Well(half, hidden, depth) if separable else None
         self.raw_damping = nn.Parameter(torch.full((half,), SLIGHT)) if dissipation else None
         self.drive = nn.Linear(n_inputs, half, bias=False) if n_inputs else None
 
