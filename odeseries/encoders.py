@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from odeseries.cells import SpreadCell
 from odeseries.driving import Driven, InputPath
 from odeseries.interfaces import Dynamics
+from odeseries.recurrence import read, reader_of
 from odeseries.solvers.solve import solve
 
 __all__ = ["Encoder", "GRUEncoder", "ODERNNEncoder"]
@@ -81,16 +83,22 @@ class GRUEncoder(Encoder):
 class ODERNNEncoder(Encoder):
     """State that follows a dynamics between rows and jumps at each by a gated recurrent unit.
 
+    Where the dynamics is a plain `MLP` without inputs and the steps of the solver are fixed and
+    explicit, the reading of all rows is one node of autograd's graph, written out by hand.
+
     Parameters
     ----------
     n_features : int
         Features of a row.
     dynamics : Dynamics
-        Field of the state between rows; its ``dim`` is the dimension of the result.
+        Field between rows of the first ``dim`` numbers of the state; the others wait.
     solver : str
         Method of integration.
     solver_params : dict
         Its options; the unit of time is the horizon.
+    cell : SpreadCell, optional
+        What updates the state at a row, of a ``dim`` of the dynamics; by default a gated
+        recurrent unit, whose state is as large as that.
 
     References
     ----------
@@ -99,30 +107,57 @@ class ODERNNEncoder(Encoder):
     """
 
     def __init__(
-        self, n_features: int, dynamics: Dynamics, solver: str, solver_params: dict[str, Any]
+        self,
+        n_features: int,
+        dynamics: Dynamics,
+        solver: str,
+        solver_params: dict[str, Any],
+        cell: SpreadCell | None = None,
     ) -> None:
-        super().__init__(n_features, dynamics.dim)
+        updated = nn.GRUCell(n_features, dynamics.dim) if cell is None else cell
+        super().__init__(n_features, updated.hidden_size)
         self.dynamics, self.solver, self.solver_params = dynamics, solver, solver_params
-        self.cell = nn.GRUCell(n_features, dynamics.dim)
+        self.cell = updated
 
     def forward(
         self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None = None
     ) -> Tensor:
-        """Encode, one row at a time, each with its own gap."""
-        state = rows.new_zeros(len(rows), self.hidden)
+        """Encode, one row at a time, each with its own gap; a negative one goes back in time."""
+        rows = rows.transpose(0, 1).contiguous()
+
+        def plainly(rows: Tensor) -> Tensor:
+            return self._plainly(rows, gaps, length, path)
+
+        quickly = None
+        if path is None:
+            method = (self.solver, self.solver_params)
+            quickly = reader_of(self.dynamics, method, self.cell, rows, gaps, length, plainly)
+        if quickly is not None:
+            out = read(quickly, rows, self.dynamics, self.cell)
+            if bool(torch.isfinite(out.detach()).all()):
+                return out
+        # Which also says what went wrong, and where.
+        return plainly(rows)
+
+    def _plainly(
+        self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None
+    ) -> Tensor:
+        """Encode rows (n_rows, batch, n_features) by any dynamics and solver."""
+        state = rows.new_zeros(rows.shape[1], self.hidden)
         flow = self.dynamics if path is None else Driven(self.dynamics, path)
         ends = gaps.cumsum(1) - gaps.sum(1, keepdim=True)
-        for i in range(rows.shape[1]):
+        for i, row in enumerate(rows):
             begin = torch.zeros_like(ends[:, i]) if path is None else ends[:, i] - gaps[:, i]
             times = torch.stack([begin, begin + gaps[:, i]], 1)
+            moved, waiting = state.tensor_split([self.dynamics.dim], 1)
             solution = solve(
                 flow,
-                flow.lift(state),
+                flow.lift(moved),
                 times,
                 solver=self.solver,
                 on_failure="raise" if self.training else "nan",
                 **self.solver_params,
             )
-            jumped = self.cell(rows[:, i], flow.read(solution.ys[:, -1]))
-            state = torch.where((i < length)[:, None], jumped, state)
+            before = torch.cat([flow.read(solution.ys[:, -1]), waiting], 1)
+            state = torch.where((i < length)[:, None], self.cell(row, before), state)
         return state

@@ -17,6 +17,7 @@ from odeseries.unrolled import Unrolled
 __all__ = [
     "Perceptron",
     "Potential",
+    "is_plain",
     "seeded_weights",
     "trace_of_layers",
     "unrolled",
@@ -48,7 +49,7 @@ def unrolled(module: nn.Module) -> Iterator[None]:
     fresh: dict[nn.Module, Unrolled] = {
         net: Unrolled(net.layers)
         for net in module.modules()
-        if isinstance(net, Perceptron) and net not in active and _is_plain(net)
+        if isinstance(net, Perceptron) and net not in active and is_plain(net)
     }
     mark = _UNROLLED.set({**active, **fresh})
     try:
@@ -62,7 +63,7 @@ def unrolled(module: nn.Module) -> Iterator[None]:
 _UNROLLED: ContextVar[dict[nn.Module, Unrolled]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
 
 
-def _is_plain(net: Perceptron) -> bool:
+def is_plain(net: Perceptron) -> bool:
     """Whether there is nothing but linear layers and tanh, in one precision."""
     first = next(net.parameters())
     return not torch.is_autocast_enabled(first.device.type) and all(

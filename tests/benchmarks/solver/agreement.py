@@ -22,8 +22,9 @@ RTOL, ATOL = 1e-3, 1e-4
 
 
 def with_weights_of(own: LatentODE, peer: torch.nn.Module) -> torch.nn.Module:
-    """The peer's model with our weights, which it holds in the same order."""
-    values = own.state_dict().values()
+    """The peer's model with our weights."""
+    parts = (own.encoder.dynamics, own.decoder_field, own.encoder.cell, own.initial, own.readout)
+    values = [value for part in parts for value in part.state_dict().values()]
     peer.load_state_dict(dict(zip(peer.state_dict(), values, strict=True)))
     return peer
 

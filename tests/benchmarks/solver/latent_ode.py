@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from odeseries.cells import SpreadCell
 from odeseries.dynamics import MLP
+from odeseries.encoders import ODERNNEncoder
 from odeseries.interfaces import Solution
-from odeseries.nets import Perceptron, unrolled
+from odeseries.nets import Perceptron
 from odeseries.solvers import solve
 
 LATENT, ENCODER, UNITS, SAMPLES = 20, 40, 50, 3
@@ -29,34 +32,19 @@ class LatentODE(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        seen = 2 * ENCODER + 2 * channels
-        self.encoder_field = MLP(ENCODER, hidden=UNITS, depth=4)
+        cell = SpreadCell(2 * channels, ENCODER, UNITS)
+        field = MLP(ENCODER, hidden=UNITS, depth=4)
+        self.encoder = ODERNNEncoder(2 * channels, field, "euler", {"n_steps": 1}, cell)
         self.decoder_field = MLP(LATENT, hidden=UNITS, depth=4)
-        self.gates = Perceptron((seen, 2 * UNITS, 2 * ENCODER), nn.Tanh)
-        self.candidate = Perceptron((seen, UNITS, 2 * ENCODER), nn.Tanh)
         self.initial = Perceptron((2 * ENCODER, 100, 2 * LATENT), nn.Tanh)
         self.readout = nn.Linear(LATENT, channels)
 
     def encode(self, times: Tensor, values: Tensor, mask: Tensor) -> Tensor:
-        """Mean and spread at the first time, (batch, 2 * ENCODER)."""
-        gaps = times.diff(dim=1)[:, :, None]
-        observed = torch.cat([values, mask], -1).unbind(1)
-        mean = spread = values.new_zeros(len(values), ENCODER)
-        with unrolled(self):
-            for i in reversed(range(times.shape[1])):
-                if i + 1 < times.shape[1]:
-                    mean = torch.addcmul(mean, gaps[:, i], self.encoder_field(gaps, mean), value=-1)
-                mean, spread = self.updated(mean, spread, observed[i])
-        return torch.cat([mean, spread], -1)
-
-    def updated(self, mean: Tensor, spread: Tensor, observed: Tensor) -> tuple[Tensor, Tensor]:
-        """Gated update of mean and spread by an observation."""
-        both = torch.cat([mean, spread, observed], -1)
-        update, reset = torch.sigmoid(self.gates(both)).chunk(2, -1)
-        new = self.candidate(torch.cat([mean * reset, spread * reset, observed], -1))
-        new_mean, new_spread = new.chunk(2, -1)
-        mean = torch.lerp(new_mean, mean, update)
-        return mean, torch.lerp(new_spread.abs(), spread, update).abs()
+        """Mean and spread at the first time, (batch, 2 * ENCODER); the rows are read backwards."""
+        rows = torch.cat([values, mask], -1).flip(1)
+        gaps = -functional.pad(times.diff(dim=1).flip(1), (1, 0))
+        code: Tensor = self.encoder(rows, gaps, torch.full((len(rows),), rows.shape[1]))
+        return code
 
     def decode(self, start: Tensor, times: Tensor) -> Solution:
         """States at the times of every row, (SAMPLES * batch, 1 + n_times, LATENT)."""

@@ -1,0 +1,173 @@
+"""The reading of rows as one node: the same numbers and gradients as step by step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from odeseries.cells import SpreadCell
+from odeseries.dynamics import MLP, Linear
+from odeseries.encoders import ODERNNEncoder
+from odeseries.errors import SolverError
+from odeseries.interfaces import Dynamics
+
+METHODS = [
+    ("euler", {"n_steps": 1}),
+    ("midpoint", {"step": 0.1}),
+    ("heun", {"n_steps": 2}),
+    ("rk4", {"step": 0.3}),
+    ("rk4", {}),
+]
+N_FEATURES, BATCH, ROWS, DIM = 3, 3, 5, 2
+
+
+def reader(
+    method: tuple[str, dict[str, Any]] = METHODS[0],
+    cell: str = "gru",
+    dynamics: type[Dynamics] = MLP,
+) -> ODERNNEncoder:
+    """In float64, with seeded weights."""
+    torch.manual_seed(0)
+    spread = SpreadCell(N_FEATURES, DIM, 4) if cell == "spread" else None
+    field = MLP(DIM, hidden=4, depth=2) if dynamics is MLP else dynamics(DIM)
+    return ODERNNEncoder(N_FEATURES, field, *method, spread).double()
+
+
+def seen(*, padded: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """Rows with a gradient, gaps of which some are 0, and lengths."""
+    generator = torch.Generator().manual_seed(1)
+    rows = torch.randn(BATCH, ROWS, N_FEATURES, dtype=torch.float64, generator=generator)
+    gaps = torch.rand(BATCH, ROWS, dtype=torch.float64, generator=generator)
+    gaps[:, 0], gaps[1, 2] = 0.0, 0.0
+    length = torch.tensor([3, ROWS, 1]) if padded else torch.full((BATCH,), ROWS)
+    return rows.requires_grad_(), gaps, length
+
+
+def step_by_step(encoder: ODERNNEncoder, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+    """The same, whose every operation autograd sees."""
+
+    class Hidden(MLP):
+        """Not known to be a plain perceptron."""
+
+    field = Hidden(DIM, hidden=4, depth=2).double()
+    field.field = encoder.dynamics.field
+    other = ODERNNEncoder(N_FEATURES, field, encoder.solver, encoder.solver_params)
+    other.cell, other.hidden = encoder.cell, encoder.hidden
+    out: Tensor = other(rows, gaps, length)
+    return out
+
+
+def name_of_node(out: Tensor) -> str:
+    """What autograd calls what made it."""
+    assert out.grad_fn is not None
+    return out.grad_fn.name()
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize("cell", ["gru", "spread"])
+@pytest.mark.parametrize("method", METHODS, ids=str)
+def test_one_node_is_what_steps_and_jumps_are(
+    method: tuple[str, dict[str, Any]], cell: str, padded: bool
+) -> None:
+    """States, and the gradients of rows and all parameters; forward in time and back."""
+    encoder = reader(method, cell)
+    rows, gaps, length = seen(padded=padded)
+    learned = [rows, *encoder.parameters()]
+    for sign in (1, -1):
+        found = encoder(rows, sign * gaps, length)
+        expected = step_by_step(encoder, rows, sign * gaps, length)
+        assert name_of_node(found) == "_ReadBackward"
+        assert name_of_node(expected) != "_ReadBackward"
+        torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+        gradients = (torch.autograd.grad(y.sin().sum(), learned) for y in (found, expected))
+        torch.testing.assert_close(*gradients, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["gru", "spread"])
+def test_gradients_once_and_again(cell: str) -> None:
+    """By finite differences."""
+    encoder = reader(("midpoint", {"step": 0.7}), cell)
+    rows, gaps, _ = seen()
+    rows, gaps, length = rows[:2, :3], gaps[:2, :3], torch.tensor([3, 2])
+
+    def read(rows: Tensor, *parameters: Tensor) -> Tensor:
+        del parameters
+        out: Tensor = encoder(rows, gaps, length)
+        return out
+
+    learned = [p for p in encoder.parameters() if p.numel() < 10]
+    assert torch.autograd.gradcheck(read, (rows, *learned), fast_mode=True)
+    assert torch.autograd.gradgradcheck(read, (rows, *learned), fast_mode=True)
+
+
+def test_a_backward_pass_can_be_repeated() -> None:
+    """And without the gradient of the rows, or of frozen parameters."""
+    encoder = reader(cell="spread")
+    rows, gaps, length = seen()
+    out = encoder(rows, gaps, length).sum()
+    first, again = (torch.autograd.grad(out, rows, retain_graph=True) for _ in range(2))
+    torch.testing.assert_close(first, again, rtol=0, atol=0)
+    weight = encoder.cell.gates.layers[0].weight
+    (expected,) = torch.autograd.grad(out, weight)
+    encoder.dynamics.requires_grad_(requires_grad=False)
+    (found,) = torch.autograd.grad(encoder(rows.detach(), gaps, length).sum(), weight)
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_must_not_change_before_the_backward_pass() -> None:
+    """As where autograd keeps them."""
+    encoder = reader()
+    out = encoder(*seen()).sum()
+    with torch.no_grad():
+        encoder.cell.weight_hh.mul_(2)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        out.backward()
+
+
+def test_other_dynamics_solvers_and_gaps_with_gradients_are_read_step_by_step() -> None:
+    """Among them adaptive steps, whose gradients come through the solver."""
+    rows, gaps, length = seen()
+    for encoder, gap in (
+        (reader(dynamics=Linear), gaps),
+        (reader(("dopri5", {"rtol": 1e-6, "atol": 1e-8})), gaps),
+        (reader(("rk4", {"gradient": "checkpoint"})), gaps),
+        (reader(), gaps.clone().requires_grad_()),
+    ):
+        assert name_of_node(encoder(rows, gap, length)) != "_ReadBackward"
+    with torch.no_grad():
+        apart = reader()(rows, gaps, length)
+    torch.testing.assert_close(apart, reader()(rows, gaps, length))
+
+
+def test_what_goes_wrong_is_said_as_by_the_solver() -> None:
+    """Rows that go to infinity, and too many steps."""
+    rows, gaps, length = seen()
+    encoder = reader()
+    with torch.no_grad():
+        encoder.dynamics.field.layers[-1].bias.fill_(torch.inf)
+    with pytest.raises(SolverError, match="became infinite or NaN"):
+        encoder(rows, gaps, length)
+    with pytest.raises(SolverError, match="more than max_steps"):
+        reader(("rk4", {"step": 1e-9}))(rows, gaps, length)
+
+
+def test_mean_and_spread_lie_between_the_candidate_and_what_was() -> None:
+    """With gates that are open the state is the candidate's, with closed ones what it was."""
+    torch.manual_seed(0)
+    cell = SpreadCell(N_FEATURES, DIM, 4)
+    row, state = torch.randn(6, N_FEATURES), torch.randn(6, 2 * DIM)
+    state[:, DIM:].abs_()
+    last = cell.gates.layers[-1]
+    assert isinstance(last, nn.Linear)
+    with torch.no_grad():
+        last.weight.zero_()
+        last.bias.fill_(50.0)
+        torch.testing.assert_close(cell(row, state), state)
+        last.bias.fill_(-50.0)
+        new = cell.candidate(torch.cat([torch.zeros_like(state), row], 1))
+        after = cell(row, state)
+    torch.testing.assert_close(after[:, :DIM], new[:, :DIM])
+    torch.testing.assert_close(after[:, DIM:], new[:, DIM:].abs())
