@@ -4,6 +4,7 @@ from odeseries import datasets, metrics
 from odeseries.cnf import CNFDensityEstimator
 from odeseries.encoders import Encoder
 from odeseries.errors import (
+    CompileError,
     ConvergenceWarning,
     DataError,
     GradientWarning,
@@ -51,6 +52,7 @@ __all__ = [
     "BaselineForecaster",
     "Batch",
     "CNFDensityEstimator",
+    "CompileError",
     "ConvergenceWarning",
     "DataError",
     "Dynamics",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 __all__ = [
+    "CompileError",
     "ConvergenceWarning",
     "DataError",
     "GradientWarning",
@@ -24,6 +25,10 @@ class DataError(OdeSeriesError, ValueError):
 
 class SolverError(OdeSeriesError, RuntimeError):
     """An integration failed: the cause, the rows, the time reached and what to try."""
+
+
+class CompileError(SolverError, ValueError):
+    """Steps can't be compiled: whether the method, the field or the machine is why, what to do."""
 
 
 class PluginError(OdeSeriesError, LookupError):

@@ -272,6 +272,8 @@ class SolveOptions:
         Way to the gradients, one of those that the solver says it has.
     parameters : tuple of Tensor
         What the field is known to have learned.
+    compile : bool
+        Whether to compile the steps, which only a solver that says so is asked to do.
     """
 
     step: float | None = None
@@ -283,6 +285,7 @@ class SolveOptions:
     separable: bool = False
     gradient: str = "autograd"
     parameters: tuple[Tensor, ...] = ()
+    compile: bool = False
 
 
 @dataclass(frozen=True)
@@ -327,11 +330,14 @@ class Solver(ABC):
     gradients : frozenset of str
         Ways to the gradients that the method has: "autograd", "checkpoint", "adjoint". One
         without autograd, which is the default, raises where it would cut a graph.
+    compiles : bool
+        Whether the method can compile its steps.
     """
 
     order: ClassVar[float]
     adaptive: ClassVar[bool]
     gradients: ClassVar[frozenset[str]] = frozenset({"autograd"})
+    compiles: ClassVar[bool] = False
     noise_types: ClassVar[frozenset[str]] = frozenset()
     sde_types: ClassVar[frozenset[str]] = frozenset()
 

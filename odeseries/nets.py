@@ -91,7 +91,9 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., sizes[0]]`` to ``[..., sizes[-1]]``."""
-        net: Callable[[Tensor], Tensor] = _UNROLLED.get().get(self, self.layers)
+        net: Callable[[Tensor], Tensor] = self.layers
+        if not torch.compiler.is_compiling():  # which no look-up of a context can be
+            net = _UNROLLED.get().get(self, self.layers)
         return net(x)
 
     def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -85,6 +86,8 @@ class _Backward:
         self.job, self.times, self.ys, self.parameters = job, times, ys, parameters
         self.totals: Sequence[Tensor | None] = [None] * len(parameters)
         self.whole, self.worst = Clock.of(times), 0.0
+        # The adjoint's field differentiates, which a compiled one can't.
+        self.options = replace(job.options, compile=False)
         self.lengths: Tensor | None = None
 
     def adjoint_at_start(self, grad: Tensor) -> Tensor:
@@ -106,7 +109,7 @@ class _Backward:
         pair = _paired(self.ys[:, k], a / column(size, a))
         integral = _Integral(self, clock, size, self.lengths)
         solution = self.job.engine.march_between(
-            self._field, pair, clock, self.whole, self.job.options, integral, self.lengths
+            self._field, pair, clock, self.whole, self.options, integral, self.lengths
         )
         self.lengths = integral.lengths
         self._check_status(solution.status, k)

@@ -90,7 +90,7 @@ def _through(
             sink.resume(block.rows, block.elapsed)
         pace = job.engine.replay(clock, job.options, block)
         slope = job.field(clock.at(pace.elapsed, y), y)
-        end, _ = march(job.field, job.engine.scheme(), (y, slope), clock, pace, sink)
+        end, _ = march(job.field, job.engine.scheme(job.options), (y, slope), clock, pace, sink)
         places, states = sink.pieces()
     outputs, grads = [states], [grad.flatten(0, 1)[places]]
     if by_end is not None:

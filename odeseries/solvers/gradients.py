@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -32,7 +32,7 @@ class Engine(Solver):
     polynomials: ClassVar[tuple[Row, ...]]
 
     @abstractmethod
-    def scheme(self) -> Scheme:
+    def scheme(self, options: SolveOptions) -> Scheme:
         """What takes the steps of one solve."""
 
     @abstractmethod
@@ -105,7 +105,9 @@ class Job:
         self, y0: Tensor, times: Tensor, parameters: tuple[Tensor, ...], grad: Tensor
     ) -> tuple[Tensor | None, ...]:
         """Gradients by the graph of all steps, which can be differentiated again."""
-        solution = self.engine.march_all(self.field, y0, Clock.of(times), self.options)
+        # No graph of a compiled step can be.
+        options = replace(self.options, compile=False)
+        solution = self.engine.march_all(self.field, y0, Clock.of(times), options)
         return input_gradients([solution.ys], [grad], (y0, times, *parameters), create_graph=True)
 
 

@@ -236,7 +236,9 @@ class AdaptivePace(Pace):
 
     def put_aside(self) -> Tensor | None:
         """Go on with the rows that have a way to go, if it pays to put the others aside."""
-        if not (self.compact and 0 < self.left < COMPACT_BELOW * len(self.rows)):
+        # Steps of a single row would be compiled once more.
+        fewest = 2 if self.options.compile else 1
+        if not (self.compact and fewest <= self.left < COMPACT_BELOW * len(self.rows)):
             return None
         self._write()
         keep = (self.elapsed < self.span).nonzero()[:, 0]

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
 from odeseries.solvers import tableaux
+from odeseries.solvers.compiling import CompiledSteps
 from odeseries.solvers.differentiable import differentiable
 from odeseries.solvers.gradients import GRADIENTS, Engine
 from odeseries.solvers.grids import Grid
@@ -94,7 +95,8 @@ class FixedRows(RowSteps):
     ) -> Solution:
         """March over the grid."""
         grid = Grid.of(clock.elapsed, options)
-        return self._march(field, y0, clock, grid, listener, exact=options.step is None)
+        exact = options.step is None
+        return self._march(field, y0, clock, grid, self.scheme(options), listener, exact=exact)
 
     def march_between(
         self,
@@ -109,7 +111,8 @@ class FixedRows(RowSteps):
         """Divide the parts evenly into steps that are no longer."""
         del first
         grid = Grid.within(clock.elapsed, Grid.of(whole.elapsed, options).step.abs())
-        return self._march(field, y0, clock, grid, listener, exact=True)
+        scheme = self.scheme(options)
+        return self._march(field, y0, clock, grid, scheme, listener, exact=True)
 
     def _march(
         self,
@@ -117,12 +120,13 @@ class FixedRows(RowSteps):
         y0: Tensor,
         clock: Clock,
         grid: Grid,
+        scheme: Scheme,
         listener: Listener | None,
         *,
         exact: bool,
     ) -> Solution:
         """March over a grid whose last steps, if exact, end at the last times."""
-        pace, scheme = FixedPace(grid), self.scheme()
+        pace = FixedPace(grid)
         sink = sink_for(self.polynomials, y0, clock, exact=exact)
         heard = sink if listener is None else listener.over(sink, pace)
         slope = field(clock.at(pace.elapsed, y0), y0) if heard.closing else None
@@ -144,6 +148,7 @@ class RungeKutta(RowSteps):
     Second edition. Sections II.1 (methods), II.4 (step control) and II.6 (dense output).
     """
 
+    compiles: ClassVar[bool] = True
     tableau: ClassVar[Tableau]
 
     def __init_subclass__(cls) -> None:
@@ -151,9 +156,9 @@ class RungeKutta(RowSteps):
         if "tableau" in cls.__dict__:
             cls.polynomials = cls.tableau.dense
 
-    def scheme(self) -> Scheme:
+    def scheme(self, options: SolveOptions) -> Scheme:
         """The steps of the tableau."""
-        return partial(advance, self.tableau)
+        return CompiledSteps(self.tableau) if options.compile else partial(advance, self.tableau)
 
 
 class FixedStep(RungeKutta, FixedRows):
@@ -222,7 +227,7 @@ class AdaptiveStep(RungeKutta):
             pace.begin(field, y0, slope)
         else:
             pace.go_on(y0, slope, first)
-        y, _ = march(field, self.scheme(), (y0, slope), clock, pace, heard)
+        y, _ = march(field, self.scheme(options), (y0, slope), clock, pace, heard)
         stats, status = pace.outcome()
         return Solution(sink.result(y), stats, status)
 

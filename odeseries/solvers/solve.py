@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries import plugins
-from odeseries.errors import SolverError
+from odeseries.errors import CompileError, SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
 from odeseries.nets import unrolled
 from odeseries.solvers.gradients import GRADIENTS
@@ -52,6 +52,7 @@ def solve(
     seed: int | Tensor | torch.Generator | None = None,
     gradient: Literal["autograd", "checkpoint", "adjoint"] = "autograd",
     parameters: Iterable[Tensor] = (),
+    compile: bool = False,
     on_failure: Literal["raise", "nan"] = "raise",
 ) -> Solution:
     """Integrate a batch, every row over its own times.
@@ -101,6 +102,13 @@ def solve(
         Tensors that a field has learned or is closed over, for ``"checkpoint"`` and
         ``"adjoint"``. Those of a module are known, and all that play a part at the initial
         states are found; what a field in plain Python first uses elsewhere has to be named.
+    compile : bool, default=False
+        Whether to have ``torch.compile`` make one function of a step of the package's own explicit
+        Runge-Kutta methods. This takes some ten seconds for every method and kind of field, once
+        with and once without gradients, and on the CPU a C++ compiler; later solves of any number
+        of rows above one use it again. The numbers are those of other steps up to rounding. The
+        field has to be made of tensor operations, and is differentiated once only; the way back
+        of ``"adjoint"`` stays as it is.
     on_failure : {"raise", "nan"}
         Whether a row that can't be solved raises, or is NaN and leaves the others right.
 
@@ -113,6 +121,8 @@ def solve(
     ------
     SolverError
         If a row fails and ``on_failure="raise"``, or what is asked for is impossible.
+    CompileError
+        If ``compile=True`` and method, field or machine don't allow it; a ValueError too.
 
     Examples
     --------
@@ -129,6 +139,7 @@ def solve(
         options_of(step, n_steps, rtol, atol, max_steps),
         gradient=gradient,
         parameters=(*parameters, *_learned(dynamics)),
+        compile=compile,
     )
     noise = noise_of(dynamics, y0, seed)
     if isinstance(dynamics, Dynamics) and dynamics.closed_form and noise is None:
@@ -137,9 +148,10 @@ def solve(
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
         _check_gradient(method, gradient)
+        _check_compiles(method, options)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
-        with _prepared(dynamics, gradient):
+        with _prepared(dynamics, options):
             solution = method.integrate(checked_field(dynamics), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
@@ -250,9 +262,19 @@ def _check_gradient(method: Solver, gradient: str) -> None:
     )
 
 
-def _prepared(dynamics: object, gradient: str) -> AbstractContextManager[None]:
+def _check_compiles(method: Solver, options: SolveOptions) -> None:
+    """Refuse to compile where there is nothing that could be."""
+    if options.compile and not method.compiles:
+        raise CompileError(
+            f"{type(method).__name__} has no step that can be compiled: take compile=False, or an "
+            f"explicit Runge-Kutta method of the package's own, such as 'dopri5' or 'rk4'."
+        )
+
+
+def _prepared(dynamics: object, options: SolveOptions) -> AbstractContextManager[None]:
     """Make the dynamics cheap to evaluate many times, where one graph holds all evaluations."""
-    if isinstance(dynamics, Dynamics) and gradient == "autograd":
+    alone = options.gradient == "autograd" and not options.compile
+    if isinstance(dynamics, Dynamics) and alone:
         return unrolled(dynamics)
     return nullcontext()
 

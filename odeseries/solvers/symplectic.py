@@ -59,8 +59,9 @@ class Leapfrog(FixedRows):
     order: ClassVar[float] = 2
     polynomials: ClassVar[tuple[Row, ...]] = HERMITE
 
-    def scheme(self) -> Scheme:
+    def scheme(self, options: SolveOptions) -> Scheme:
         """Kick, drift and kick."""
+        del options
         return _KickDriftKick()
 
     def integrate(
