@@ -15,16 +15,21 @@ from torch import Tensor
 
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Record
-from odeseries.errors import ConvergenceWarning
+from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.model import Model
 from odeseries.nets import seeded_weights
 from odeseries.panel import Float64, Panel
-from odeseries.sampling import WindowSampler, forecast_windows, hidden_windows
+from odeseries.sampling import (
+    WindowSampler,
+    cutoff_windows,
+    forecast_windows,
+    hidden_windows,
+)
 from odeseries.seasonality import calendar_periods, validated_periods
 from odeseries.training import Loop, Trained
 from odeseries.widths import Calibration, HeldOut
-from odeseries.windows import Batch, Loader, Scaling, Windows
+from odeseries.windows import ROUND, Batch, Loader, Scaling, Windows
 
 __all__ = ["Fitted", "Recipe", "Searched", "Spec", "fit", "refit", "search"]
 
@@ -78,6 +83,8 @@ class Recipe:
         Whether the clock is one of dates, so that days and years mean something.
     transformer : scikit-learn transformer or None
         Of the targets, not fitted.
+    cutoffs : tuple of float, or None
+        Times from which forecasts are trained, in clock units since its reference.
     """
 
     horizon: float
@@ -100,6 +107,14 @@ class Recipe:
     verbose: bool
     transformer: Any = None
     n_members: int = 1
+    cutoffs: tuple[float, ...] | None = None
+
+    @property
+    def model_cutoffs(self) -> Float64 | None:
+        """The cutoffs in horizons, rounded like the times of a panel."""
+        if self.cutoffs is None:
+            return None
+        return np.round(np.array(self.cutoffs) / self.horizon, ROUND)
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,9 +192,16 @@ def fit(
     ------
     OdeSeriesError
         If no step had a finite loss.
+    DataError
+        If no series has something observed both up to a cutoff and in the horizon after it.
     KeyboardInterrupt
         If there are no weights to be kept yet.
     """
+    if not _is_asked(panel, recipe):
+        raise DataError(
+            "No series has something observed both up to one of the cutoffs and in the horizon "
+            "after it, so that there is nothing to learn from: move the cutoffs, or leave them out."
+        )
     control = control or Control()
     rng = np.random.default_rng(seed)
     first = search(panel, recipe, build, seed, rng, control)
@@ -339,6 +361,7 @@ class _Phase:
             n_queries=recipe.n_queries,
             interpolation=recipe.interpolation,
             backcast=recipe.backcast,
+            cutoffs=recipe.model_cutoffs,
         )
         self.renew(seed)
         self.setup_seconds = time.perf_counter() - started
@@ -434,7 +457,11 @@ class _Judge:
 
     def forecasts(self) -> list[Batch]:
         """Forecasts of the held-out part, the same at every call."""
-        rng = np.random.default_rng(0)
+        rng, cutoffs = np.random.default_rng(0), self.recipe.model_cutoffs
+        if cutoffs is not None:
+            n_queries = self.recipe.n_queries
+            every = cutoff_windows(self.panel, cutoffs, self.starts, n_queries=n_queries)
+            return self._cut(every.take(rng.permutation(len(every))[:HELD_WINDOWS]))
         return self._cut(forecast_windows(self.panel, self.starts, rng, **self.sizes))
 
     def hidden(self, seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
@@ -483,13 +510,24 @@ def _split(
     if len(panel) >= FEWEST_SERIES:
         order = rng.permutation(len(panel))
         count = max(1, round(share * len(panel)))
-        held = panel.select(np.sort(order[:count]))
-        return panel.select(np.sort(order[count:])), held, np.zeros(count)
-    starts = (1 - share) * panel.spans()
-    known = panel.before(starts)
-    if known.n_rows < 2 or not np.isfinite(known.values).any(0).all():
-        return None, panel, starts
-    return known, panel, starts
+        held, starts = panel.select(np.sort(order[:count])), np.zeros(count)
+        known = panel.select(np.sort(order[count:]))
+    else:
+        held, starts = panel, (1 - share) * panel.spans()
+        known = panel.before(starts)
+        if known.n_rows < 2 or not np.isfinite(known.values).any(0).all():
+            return None, panel, starts
+    return (known if _is_asked(known, recipe) else None), held, starts
+
+
+def _is_asked(panel: Panel, recipe: Recipe) -> bool:
+    """Whether there is anything to be forecast from the cutoffs, if there are some."""
+    if recipe.model_cutoffs is None:
+        return True
+    scaled = replace(
+        panel, origins=panel.origins / recipe.horizon, times=panel.times / recipe.horizon
+    )
+    return len(cutoff_windows(scaled, recipe.model_cutoffs, np.zeros(len(panel)), n_queries=1)) > 0
 
 
 def _complete(known: Panel, panel: Panel) -> Panel:

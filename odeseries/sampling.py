@@ -8,7 +8,13 @@ import numpy.typing as npt
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.windows import Windows
 
-__all__ = ["WindowSampler", "forecast_windows", "hidden_windows", "query_windows"]
+__all__ = [
+    "WindowSampler",
+    "cutoff_windows",
+    "forecast_windows",
+    "hidden_windows",
+    "query_windows",
+]
 
 Bounds = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
@@ -32,6 +38,9 @@ class WindowSampler:
         Most queries of a window; a longer stretch is asked for in several windows.
     interpolation, backcast : float
         Share of the stretches that are interpolations and backcasts.
+    cutoffs : ndarray of float64, optional
+        Absolute times after which forecasts are asked for; nothing else is then asked for, see
+        `cutoff_windows`.
     """
 
     def __init__(
@@ -42,14 +51,25 @@ class WindowSampler:
         n_queries: int,
         interpolation: float,
         backcast: float,
+        cutoffs: Float64 | None = None,
     ) -> None:
         self.panel, self.rng, self.n_queries = panel, rng, n_queries
-        self.interpolation, self.backcast = interpolation, backcast
+        self.interpolation, self.backcast, self.cutoffs = interpolation, backcast, cutoffs
         seen = np.isfinite(panel.values[:, : panel.n_targets])
         self.is_target: Bools = np.asarray(seen.any(1))
 
     def cover(self, least: int) -> Windows:
-        """Windows that ask for every observation at least once; at least ``least`` windows."""
+        """Windows that ask for every observation at least once; at least ``least`` windows.
+
+        With cutoffs, those of all series that have some; ``least`` does not hold without any.
+        """
+        if self.cutoffs is not None:
+            every = cutoff_windows(
+                self.panel, self.cutoffs, np.zeros(len(self.panel)), n_queries=self.n_queries
+            )
+            repeats = -(-max(least, 1) // max(len(every), 1))
+            orders = [self.rng.permutation(len(every)) for _ in range(repeats)]
+            return every.take(np.concatenate(orders))
         bounds: list[Bounds] = []
         rows: list[Int64] = []
         while len(bounds) < max(least, 1):
@@ -148,6 +168,42 @@ def forecast_windows(
         rows.append(ahead)
     if not bounds:
         return Windows.build([], [])
+    return Windows.build(bounds, [panel.times[r] for r in rows], rows)
+
+
+def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries: int) -> Windows:
+    """Forecasts from given cutoffs, of every series that was observed before and after them.
+
+    Parameters
+    ----------
+    panel : Panel
+        In model units.
+    cutoffs : ndarray of float64, shape (n_cutoffs,)
+        Absolute times; what was observed at a cutoff is seen.
+    starts : ndarray of shape (n_series,)
+        Earliest cutoff of each series, relative to its origin.
+    n_queries : int
+        Most queries of a window; a horizon of more rows is asked for in several windows.
+
+    Returns
+    -------
+    Windows
+        Possibly none.
+    """
+    bounds: list[Bounds] = []
+    rows: list[Int64] = []
+    for i in range(len(panel)):
+        span = panel.rows(i)
+        times = panel.times[span]
+        for cutoff in cutoffs - panel.origins[i]:
+            at, end = (int(np.searchsorted(times, t, "right")) for t in (cutoff, cutoff + 1.0))
+            ahead = span.start + np.arange(at, end)
+            ahead = ahead[np.isfinite(panel.values[ahead, : panel.n_targets]).any(1)]
+            if at == 0 or cutoff < starts[i] or not len(ahead):
+                continue
+            for chunk in np.array_split(ahead, -(-len(ahead) // n_queries)):
+                bounds.append((i, span.start + at, span.start + end, span.start + end))
+                rows.append(chunk)
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)
 
 

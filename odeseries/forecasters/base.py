@@ -38,7 +38,10 @@ from odeseries.frames import (
     read_queries,
     sample_output,
 )
+from odeseries.frames.asked import as_index
 from odeseries.frames.layout import ANONYMOUS, listed
+from odeseries.frames.schema import check_stamps
+from odeseries.frames.stamps import read_stamps
 from odeseries.interfaces import Forecaster
 from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS, crps_from_quantiles
@@ -58,6 +61,7 @@ __all__ = ["BaseForecaster"]
 DEFAULT_HORIZON = 0.1
 PREDICT_WINDOWS = 256
 PREDICT_QUERIES = 64
+TRAINED_QUERIES = 24
 
 Answer = Callable[[Batch, Windows], tuple[Tensor, Tensor]]
 """Values (batch, n_queries, channels, n + 1) of windows, the last the median, and ages."""
@@ -79,6 +83,11 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
         Lagged values per channel.
     seasonality : "auto", None or list of periods, default="auto"
         Periods of which the network sees the phase. "auto" keeps those that foretell.
+    cutoffs : stamp or list of stamps, optional
+        Where forecasts will be made from, such as the end of the first day of every stay of a
+        panel: training asks for the horizon after these times alone, of every series that goes
+        on there. Without them it asks from everywhere, also for values before and between
+        observations, which takes longer and answers more.
     max_epochs, batch_size, learning_rate, weight_decay, patience
         Training; ``patience`` counts epochs without a better held-out loss.
     validation_fraction : float, default=0.2
@@ -180,6 +189,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
     n_rows: int = 48
     n_lags: int = 8
     seasonality: str | Sequence[Any] | None = "auto"
+    cutoffs: Any = None
     max_epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 5e-3
@@ -559,7 +569,7 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             n_rows=self.n_rows,
             n_lags=self.n_lags,
             n_harmonics=N_HARMONICS,
-            n_queries=24,
+            n_queries=TRAINED_QUERIES if self.cutoffs is None else PREDICT_QUERIES,
             interpolation=0.25,
             backcast=0.05,
             max_epochs=self.max_epochs,
@@ -573,7 +583,16 @@ class BaseForecaster(Declared, Forecaster, BaseEstimator):
             verbose=self.verbose,
             transformer=self.target_transformer,
             n_members=self.n_members,
+            cutoffs=self._cutoffs(schema),
         )
+
+    def _cutoffs(self, schema: Schema) -> tuple[float, ...] | None:
+        """The cutoffs in clock units since the clock's reference."""
+        if self.cutoffs is None:
+            return None
+        stamps = read_stamps(as_index(self.cutoffs, schema), "cutoffs")
+        check_stamps(stamps, schema, "cutoffs")
+        return tuple(schema.clock.times(stamps, np.zeros(len(stamps))).tolist())
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""

@@ -29,8 +29,8 @@ class BaselineForecaster(BaseForecaster):
     method : {"lags", "last", "mean", "climatology"}, default="lags"
         Ridge regression on lagged and seasonal values, the nearest value, the mean of what is
         seen, or the distribution of the training values.
-    n_rows, n_lags, seasonality, validation_fraction, targets, target_transformer, duplicates, \
-time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
+    n_rows, n_lags, seasonality, cutoffs, validation_fraction, targets, target_transformer, \
+duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`; what concerns the training alone changes nothing.
 
     Attributes

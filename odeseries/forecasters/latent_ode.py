@@ -60,6 +60,11 @@ class LatentODEForecaster(FlowForecaster):
         Lagged values per channel that the decoder sees.
     seasonality : "auto", None or list of periods, default="auto"
         Periods of which the decoder sees the phase. "auto" keeps those that foretell.
+    cutoffs : stamp or list of stamps, optional
+        Where forecasts will be made from, such as the end of the first day of every stay of a
+        panel: training asks for the horizon after these times alone, of every series that goes
+        on there. Without them it asks from everywhere, also for values before and between
+        observations, which takes longer and answers more.
     max_epochs, batch_size, learning_rate, weight_decay, patience
         Training; ``patience`` counts epochs without a better held-out loss.
     validation_fraction : float, default=0.2

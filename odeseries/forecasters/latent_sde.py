@@ -63,9 +63,9 @@ class LatentSDEForecaster(BaseForecaster):
         Paths of which quantiles are taken.
     kl_warmup : int, default=50
         Steps over which the weight of the divergences from the prior rises to 1.
-    n_rows, n_lags, seasonality, max_epochs, batch_size, learning_rate, weight_decay, patience, \
-validation_fraction, n_members, targets, target_transformer, duplicates, time_col, id_col, device, \
-random_state, verbose, max_time, callbacks, checkpoint_dir
+    n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, weight_decay, \
+patience, validation_fraction, n_members, targets, target_transformer, duplicates, time_col, \
+id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`. ``seasonality`` is None and ``weight_decay`` 0 by default: the
         equation does not know the date.
 

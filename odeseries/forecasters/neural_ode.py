@@ -57,7 +57,7 @@ class NeuralODEForecaster(FlowForecaster):
         next one.
     hidden : int, default=32
         Width of the encoder and of the head; that of the dynamics is one of its own parameters.
-    n_rows, n_lags, seasonality, max_epochs, batch_size, learning_rate, patience, \
+    n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, patience, \
 validation_fraction, n_members, targets, target_transformer, duplicates, time_col, id_col, \
 device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`.

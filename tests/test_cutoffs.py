@@ -1,0 +1,105 @@
+"""Training on forecasts from given times."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import odeseries as ode
+from odeseries.errors import DataError
+from odeseries.frames import read_frame
+from odeseries.sampling import WindowSampler, cutoff_windows
+from odeseries.windows import Scaling
+
+CUTOFF = 5.0
+
+
+def ragged() -> pd.DataFrame:
+    """Series on both sides of the cutoff, and one on each side alone."""
+    stamps = {"a": [0.0, 2.0, 5.0, 6.0, 7.0, 7.5], "b": [4.0, 5.5], "c": [1.0, 2.0], "d": [6.0]}
+    return pd.concat({k: pd.DataFrame({"y": np.array(t)}, index=t) for k, t in stamps.items()})
+
+
+def jumping(n_series: int = 12) -> pd.DataFrame:
+    """Nothing before the cutoff tells of the jump after it, but that it comes at that time."""
+    rng = np.random.default_rng(0)
+    series = {}
+    for i in range(n_series):
+        times = np.sort(rng.uniform(0, 10, 24))
+        values = np.where(times > CUTOFF, 3.0, 0.0) + 0.05 * rng.standard_normal(24)
+        series[i] = pd.DataFrame({"y": values}, index=times)
+    return pd.concat(series)
+
+
+def test_what_is_seen_ends_at_the_cutoff_and_what_is_asked_at_the_horizon() -> None:
+    """The row at the cutoff is seen; series without rows on either side are left out."""
+    panel, _ = read_frame(ragged())
+    scaled = Scaling.fitted(panel, 2.0).apply(panel)
+    windows = cutoff_windows(scaled, np.array([CUTOFF / 2]), np.zeros(4), n_queries=8)
+    assert windows.series.tolist() == [0, 1]
+    stamps = scaled.values[:, 0] * panel.values.std() + panel.values.mean()
+    asked = [
+        stamps[w[:n]].round(6).tolist() for w, n in zip(windows.rows, windows.counts, strict=True)
+    ]
+    assert asked == [[6.0, 7.0], [5.5]]
+    seen = [
+        stamps[panel.offsets[i] : left].max() for i, left in zip((0, 1), windows.left, strict=True)
+    ]
+    np.testing.assert_allclose(seen, [5.0, 4.0])
+
+
+def test_a_cover_asks_from_the_cutoffs_alone() -> None:
+    """Each epoch has every forecast equally often, and no interpolation or backcast."""
+    panel, _ = read_frame(jumping())
+    scaled = Scaling.fitted(panel, 2.0).apply(panel)
+    sampler = WindowSampler(
+        scaled,
+        np.random.default_rng(0),
+        n_queries=64,
+        interpolation=0.25,
+        backcast=0.05,
+        cutoffs=np.array([CUTOFF / 2]),
+    )
+    cover = sampler.cover(30)
+    assert np.bincount(cover.series).tolist() == [3] * 12
+    assert (cover.right == cover.right_end).all()
+
+
+def test_what_happens_at_the_cutoff_is_learnt() -> None:
+    """Every forecast goes up, though no history shows that it will."""
+    frame = jumping()
+    model = ode.BaselineForecaster(4.0, cutoffs=CUTOFF, seasonality=None, random_state=0)
+    early = frame[frame.index.get_level_values(1) <= CUTOFF]
+    found = model.fit(frame).predict([6.0, 8.0], history=early)
+    np.testing.assert_allclose(found["y"], 3.0, atol=0.15)
+
+
+def test_a_cutoff_in_the_held_out_share_alone_is_trained_on() -> None:
+    """Without an earlier cutoff nothing can be held out, and all data are used."""
+    series = pd.Series(np.arange(30.0), index=np.arange(30.0))
+    model = ode.LatentODEForecaster(
+        3.0, cutoffs=[26.0], seasonality=None, n_rows=4, hidden=2, latent_dim=2
+    ).fit(series)
+    assert set(model.history_["phase"]) == {"training on all"}
+
+
+def test_dates_are_read_like_those_asked_for() -> None:
+    """Strings are dates in the fitted zone."""
+    index = pd.date_range("2024-01-01", periods=40, freq="D", tz="Europe/Berlin")
+    series = pd.Series(np.arange(40.0), index=index)
+    model = ode.BaselineForecaster("5D", cutoffs=["2024-01-20", "2024-01-30"]).fit(series)
+    assert np.isfinite(model.predict(["2024-02-12"])).all()
+
+
+@pytest.mark.parametrize(
+    ("cutoffs", "message"),
+    [(100.0, "cutoffs"), ("2024-01-01", "time"), ([0.5, float("nan")], "cutoffs")],
+)
+def test_cutoffs_that_ask_for_nothing_are_refused(cutoffs: Any, message: str) -> None:
+    """Behind all data, of another kind of time, or missing."""
+    model = ode.BaselineForecaster(2.0, cutoffs=cutoffs)
+    with pytest.raises(DataError, match=message):
+        model.fit(jumping())
