@@ -20,7 +20,14 @@ from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecas
 
 SETS = ("LI01", "LEN01", "PHI01", "KAR02", "WOL03")
 HORIZON = 0.5
-DEFAULTS: dict[str, object] = {"seasonality": None}
+DEFAULTS: dict[str, object] = {
+    "cutoffs": HORIZON,
+    "seasonality": None,
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
+    "batch_size": 64,
+    "max_epochs": 14,
+}
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,8 +19,13 @@ from sklearn.model_selection import train_test_split
 from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecast, parser
 
 SPLIT_SEED = 42
-HOURS = 24.0
-DEFAULTS: dict[str, object] = {"seasonality": None}
+HOURS, HALF_A_MINUTE = 24.0, 1 / 120
+DEFAULTS: dict[str, object] = {
+    "cutoffs": HOURS - HALF_A_MINUTE,
+    "seasonality": None,
+    "weight_decay": 0.01,
+    "batch_size": 64,
+}
 
 
 def read() -> pd.DataFrame:
