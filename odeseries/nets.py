@@ -18,6 +18,7 @@ __all__ = [
     "Perceptron",
     "Potential",
     "is_plain",
+    "last_bias",
     "seeded_weights",
     "trace_of_layers",
     "unrolled",
@@ -193,9 +194,19 @@ class Potential(nn.Module):
 
 def zero_last_layer(net: Perceptron) -> None:
     """Let the network start as the zero function; its gradients are not zero."""
-    last = net.layers[-1]
-    if not isinstance(last, nn.Linear):
-        raise TypeError(f"the last layer is a {type(last).__name__}, not a linear one")
+    last = _last_layer(net)
     with torch.no_grad():
         last.weight.zero_()
         last.bias.zero_()
+
+
+def last_bias(net: Perceptron) -> Tensor:
+    """The bias of the last layer, without gradients; what is written to it is the network's."""
+    return _last_layer(net).bias.detach()
+
+
+def _last_layer(net: Perceptron) -> nn.Linear:
+    last = net.layers[-1]
+    if not isinstance(last, nn.Linear):
+        raise TypeError(f"the last layer is a {type(last).__name__}, not a linear one")
+    return last

@@ -11,10 +11,11 @@ from odeseries.dynamics import Disturbed
 from odeseries.encoders import GRUEncoder
 from odeseries.fitting import Spec
 from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.decoder import Decoder
 from odeseries.forecasters.network import Interpolation
 from odeseries.forecasters.parts import bounded, make_dynamics, make_sizes
 from odeseries.forecasters.posteriors import Matched, Posterior, Simulated
-from odeseries.forecasters.sde_network import Decoder, SDENetwork
+from odeseries.forecasters.sde_network import SDENetwork
 from odeseries.interfaces import Dynamics
 from odeseries.path_laws import require_regular
 

@@ -16,7 +16,7 @@ from odeseries.driving import InputPath
 from odeseries.forecasters.bridges import Bridges
 from odeseries.forecasters.evidence import Evidence
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron, zero_last_layer
+from odeseries.nets import Perceptron, last_bias, zero_last_layer
 from odeseries.path_laws import ito_drift, matched_drift, path_divergence, whitened
 from odeseries.solvers.philox import normals
 from odeseries.solvers.solve import solve
@@ -122,6 +122,10 @@ class Posterior(nn.Module, ABC):
         On joint paths, or such that the states at a time depend on no other time that is asked
         for; the other arguments are as in `infer`.
         """
+
+    def start_noise(self, log_std: Tensor) -> None:
+        """Begin as sure of the first coordinates, (n,), as one observation; ignored by default."""
+        del log_std
 
     def read(self, evidence: Evidence) -> Tensor:
         """Codes (batch, n, 2 * hidden) that know what comes before and after; 0 at padding."""
@@ -267,6 +271,10 @@ class Matched(Posterior):
         zero_last_layer(self.node)
         self.bridge = Perceptron((4 * hidden + 2 * dim, hidden, 3 * dim))
         zero_last_layer(self.bridge)
+
+    def start_noise(self, log_std: Tensor) -> None:
+        """Let the marginals at the observations have these spreads."""
+        last_bias(self.node).chunk(4)[1][: len(log_std)] = log_std - QUIET
 
     def infer(self, given: Given, keys: Tensor) -> Inferred:
         """Draw states from the marginals, and the mismatch at one time in each gap."""

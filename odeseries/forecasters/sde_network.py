@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -12,95 +11,23 @@ from torch.nn import functional
 
 from odeseries.driving import InputPath
 from odeseries.encoders import Encoder
+from odeseries.forecasters.decoder import FIRST_NOISE, QUIETEST, Decoder
 from odeseries.forecasters.evidence import Evidence, between, gathered, leads
+from odeseries.forecasters.increments import Increments, explain
 from odeseries.forecasters.network import Interpolation, input_path
 from odeseries.forecasters.posteriors import Gaussian, Given, Posterior, drawn
 from odeseries.interfaces import Dynamics
 from odeseries.model import Model
-from odeseries.nets import Perceptron, zero_last_layer
+from odeseries.nets import Perceptron, last_bias, zero_last_layer
 from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
-__all__ = ["Decoder", "Prior", "SDENetwork"]
+__all__ = ["Prior", "SDENetwork"]
 
 CLIP = 10.0
 OBSERVED = 2000
 """Stream of the observation noise."""
 MOST_STATES = 1 << 16
-LEAST_NOISE = -7.0
-FIRST_NOISE = -3.0
-SHRUNK = 0.98
-RIDGE = 1e-4
-
-
-class Decoder(nn.Module):
-    """From states to channels: a linear map, and a perceptron that begins as zero.
-
-    Parameters
-    ----------
-    dim, n_channels, hidden : int
-        Dimension of the vector, channels, width of the perceptron.
-    """
-
-    def __init__(self, dim: int, n_channels: int, hidden: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(dim, n_channels)
-        self.rest = Perceptron((dim, hidden, n_channels))
-        nn.init.eye_(self.linear.weight)
-        nn.init.zeros_(self.linear.bias)
-        zero_last_layer(self.rest)
-        self.log_noise = nn.Parameter(torch.full((n_channels,), FIRST_NOISE))
-
-    def forward(self, z: Tensor) -> Tensor:
-        """Expected values, (..., n_channels)."""
-        out: Tensor = self.linear(z) + self.rest(z)
-        return out
-
-    @torch.no_grad()
-    def start(self, batches: Sequence[Batch]) -> Tensor:
-        """Begin with coordinates of variance 1 that are disturbed independently of one another.
-
-        These come from the products of increments of the channels, divided by the time they took.
-
-        Returns
-        -------
-        Tensor of shape (n_channels,)
-            Sizes of the disturbances of the first coordinates, per root of time; empty if there
-            are fewer coordinates than channels, or nothing is known of a channel.
-        """
-        n_channels, dim = self.linear.weight.shape
-        parts = [_moments(side) for batch in batches for side in batch.sides()]
-        driving, spread = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
-        if dim < n_channels or not bool(spread.diagonal().gt(0).all()):
-            return driving.new_empty(0)
-        size = driving.diagonal().clamp(min=1e-12).sqrt()
-        shrunk = SHRUNK * driving / size / size[:, None]
-        shrunk.fill_diagonal_(1.0)
-        root = size[:, None] * torch.linalg.cholesky(shrunk)
-        inverse = torch.linalg.inv(root)
-        scale = (inverse @ spread @ inverse.T).diagonal().clamp(min=1e-12).sqrt()
-        self.linear.weight[:, :n_channels] = root * scale
-        sizes: Tensor = 1 / scale
-        return sizes
-
-    def encode(self, values: Tensor, seen: Tensor) -> Tensor:
-        """The vectors next to 0 that the linear map takes to what was seen, (..., dim)."""
-        weight = self.linear.weight
-        gram = weight @ weight.T + RIDGE * torch.eye(len(weight), device=weight.device)
-        back: Tensor = torch.linalg.inv(gram) @ weight
-        return ((values - self.linear.bias) * seen) @ back
-
-    def noise(self) -> Tensor:
-        """Standard deviation of the observation noise of every channel."""
-        return torch.exp(self.log_noise.clamp(min=LEAST_NOISE))
-
-    def log_likelihood(self, z: Tensor, values: Tensor, seen: Tensor) -> Tensor:
-        """Of the values seen, in nats: from (batch, n, ...) to (batch,)."""
-        noise = self.noise()
-        score = (values - self(z)) / noise
-        each = -0.5 * score**2 - torch.log(noise) - 0.5 * math.log(2 * math.pi)
-        total: Tensor = (each * seen).sum((1, 2))
-        return total
 
 
 class Prior(Dynamics):
@@ -233,8 +160,23 @@ class SDENetwork(Model):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def start(self, batches: Sequence[Batch]) -> None:
-        """Turn the coordinates such that they are disturbed independently."""
-        self.dynamics.start_noise(self.decoder.start(batches))
+        """Turn the coordinates such that they are disturbed independently, as much as is seen."""
+        seen = Increments.of(batches)
+        sizes = self.decoder.start(seen)
+        self.dynamics.start_noise(sizes)
+        if len(sizes):
+            self._start_noise(seen.thinned())
+
+    @torch.no_grad()
+    def _start_noise(self, seen: Increments) -> None:
+        """Let disturbances and the noise of observations explain single increments."""
+        here, change, noise = self.decoder.coordinates(seen)
+        found = explain(self.dynamics, self.dynamics.lift(here), change, seen.gap, noise.log())
+        self.decoder.start_noise(torch.exp(found))
+        found = found.clamp(QUIETEST, FIRST_NOISE)
+        self.posterior.start_noise(found)
+        spread = last_bias(self.filter).chunk(2)[1]
+        spread[: len(found)] = found - FIRST_NOISE
 
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Negative bound per observation, in nats, shape (batch,)."""
@@ -370,16 +312,6 @@ class SDENetwork(Model):
     def _given(self, prior: Dynamics, start: Gaussian, evidence: Evidence) -> Given:
         guess = self.dynamics.lift(self.decoder.encode(evidence.values, evidence.seen))
         return Given(prior, start, evidence, guess)
-
-
-def _moments(side: Side) -> tuple[Tensor, Tensor]:
-    """Sums of products of increments per time, and of values, of rows seen in all channels."""
-    both = side.mask[:, 1:].bool().all(-1) & side.mask[:, :-1].bool().all(-1)
-    steps = side.values.diff(dim=1)[both]
-    time = side.gaps[:, 1:][both].sum().clamp(min=1e-9)
-    seen = side.values[side.mask.bool().all(-1)]
-    centred = seen - seen.mean(0)
-    return steps.T @ steps / time, (centred.T @ centred / max(len(seen), 1)).nan_to_num()
 
 
 def _rows(side: Side) -> Tensor:

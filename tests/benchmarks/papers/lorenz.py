@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from odeseries.dynamics import SDE
 from odeseries.encoders import GRUEncoder
+from odeseries.forecasters.decoder import Decoder
 from odeseries.forecasters.evidence import Evidence
 from odeseries.forecasters.posteriors import Gaussian, Matched, Simulated
-from odeseries.forecasters.sde_network import Decoder, SDENetwork
+from odeseries.forecasters.sde_network import SDENetwork
 
 N_TRAINED, N_HELD, N_OBS, BATCH = 1024, 128, 41, 64
 FINE = 50
