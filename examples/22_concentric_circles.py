@@ -35,7 +35,7 @@ start = figure.add_subplot(1, 3, 1)
 start.scatter(*X.T, c=colours, s=6)
 start.set_title("data")
 for place, (name, model) in enumerate([("plain", plain), ("augmented", augmented)], 2):
-    z = torch.as_tensor(model._inputs.scaler.transform(X), dtype=torch.float32)
+    z = torch.as_tensor(model._inputs.scaled(X), dtype=torch.float32)
     block = model.network_.block
     with torch.no_grad():
         times = torch.tensor([0.0, 1.0])

@@ -82,7 +82,12 @@ def test_an_integer_weight_is_as_many_rows() -> None:
     """Where a batch holds all rows, what is exact in law is exact in numbers."""
     rng = np.random.default_rng(0)
     weights = rng.integers(0, 4, len(X))
-    settings = {"batch_size": 1000, "max_epochs": 40, "learning_rate": 0.02}
+    settings = {
+        "batch_size": 1000,
+        "max_epochs": 40,
+        "learning_rate": 0.02,
+        "input_noise": 0.0,
+    }
     weighted = small(**settings).fit(X, Y, sample_weight=weights)
     repeated = small(**settings).fit(np.repeat(X, weights, 0), np.repeat(Y, weights))
     one = weighted.predict_proba(X)

@@ -12,8 +12,10 @@ from sklearn.datasets import load_digits, load_iris
 from torch import Tensor
 
 import odeseries as ode
-from odeseries.odenet.inputs import Shift
+from odeseries.odenet.inputs import Inputs, Shift
+from odeseries.odenet.noise import dropped
 from odeseries.odenet.parts import Design
+from odeseries.odenet.training import Usual
 
 X, Y = load_iris(return_X_y=True)
 DIGITS, DIGIT = load_digits(return_X_y=True)
@@ -103,7 +105,12 @@ def test_a_plain_field_keeps_the_order_of_a_line_and_an_augmented_one_does_not()
     """An inner interval against both outer ones: two thirds are the most that one line can do."""
     x = np.r_[np.linspace(-2, -1, 40), np.linspace(-0.5, 0.5, 40), np.linspace(1, 2, 40)][:, None]
     y = np.repeat([0, 1, 0], 40)
-    settings = {"stem": "identity", "max_epochs": 40, "learning_rate": 0.03}
+    settings = {
+        "stem": "identity",
+        "max_epochs": 40,
+        "learning_rate": 0.03,
+        "input_noise": 0.0,
+    }
     plain = small(**settings, solver="rk4", solver_params={"n_steps": 4}).fit(x, y)
     moved = plain.network_.block(torch.linspace(-2, 2, 50)[:, None])[0]
     assert (moved.diff(dim=0) > 0).all()
@@ -264,3 +271,56 @@ def test_probabilities_are_means_over_the_shifts() -> None:
         each = [model.network_(view).softmax(1) for view in model._shift.around(x)]
     mean = torch.stack(each).mean(0).numpy()
     np.testing.assert_allclose(model.predict_proba(IMAGES), mean, atol=1e-6)
+
+
+# What is made harder in training
+
+
+def test_units_tame_rare_features_and_outliers() -> None:
+    """What is nearly constant, or has an outlier, has no huge values; the rest is standardised."""
+    rng = np.random.default_rng(0)
+    x = np.c_[rng.uniform(size=1000), np.arange(1000) < 3, rng.standard_normal(1000), np.ones(1000)]
+    x[0, 2] = 1e6
+    inputs = Inputs(None)
+    inputs.learn(x, np.ones(1000))
+    scaled = inputs.scaled(x)
+    np.testing.assert_allclose(scaled[:, 0], (x[:, 0] - x[:, 0].mean()) / x[:, 0].std())
+    assert np.ptp(scaled[:, 1]) == pytest.approx(4)
+    assert np.ptp(scaled[:, 2]) == pytest.approx(4, rel=0.02)
+    assert (scaled[:, 3] == 0).all()
+    assert np.abs(inputs.scaled(1e9 * x)).max() <= 8
+
+
+def test_units_do_not_see_rows_without_weight() -> None:
+    """A weight of zero is an absent row, also in parts."""
+    x = np.r_[np.random.default_rng(0).exponential(size=(100, 2)), np.full((10, 2), 50.0)]
+    weighted, absent = Inputs(None), Inputs(None)
+    weighted.learn(x, np.r_[np.ones(100), np.zeros(10)])
+    for part in (x[:60], x[60:100]):
+        absent.learn(part, np.ones(len(part)))
+    np.testing.assert_allclose(weighted.scaled(x), absent.scaled(x))
+
+
+@pytest.mark.parametrize("harder", [{"input_noise": 0.3}, {"dropout": 0.4}])
+def test_noise_and_dropout_are_of_training_alone(harder: dict[str, float]) -> None:
+    """They change what is learnt, by the seed, and no prediction is random."""
+    easy = {"input_noise": 0.0, "dropout": 0.0}
+    plain, hard, again = (small(**(easy | more)).fit(X, Y) for more in ({}, harder, harder))
+    p = hard.predict_proba(X)
+    assert np.abs(p - plain.predict_proba(X)).max() > 1e-4
+    np.testing.assert_array_equal(p, hard.predict_proba(X))
+    np.testing.assert_array_equal(p, again.predict_proba(X))
+
+
+def test_dropout_keeps_the_mean() -> None:
+    """A share is zero, and the rest is raised to make up for it."""
+    numbers = dropped(torch.ones(200, 500), 0.25, torch.Generator().manual_seed(0))
+    np.testing.assert_allclose(numbers.unique(), [0, 4 / 3], rtol=1e-6)
+    assert float((numbers == 0).double().mean()) == pytest.approx(0.25, abs=0.01)
+    assert float(numbers.mean()) == pytest.approx(1, abs=0.01)
+
+
+def test_many_rows_take_fewer_epochs() -> None:
+    """By the cube root of their number; a few take all."""
+    usual = Usual(epochs=40, noise=0.0, dropout=0.0)
+    assert [usual.epochs_of(n) for n in (10, 1500, 12_000, 1_500_000)] == [40, 40, 20, 4]

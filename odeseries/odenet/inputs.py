@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import MinMaxScaler, StandardScaler
 from torch import Tensor
 
 __all__ = ["ImageShape", "Inputs", "Shift", "image_shape"]
+
+FAR, WIDE = 8.0, 4.0
 
 ImageShape = tuple[int, int, int]
 Float64 = npt.NDArray[np.float64]
@@ -56,38 +58,58 @@ def image_shape(X: Any, given: Any) -> ImageShape | None:
 
 @dataclass
 class Inputs:
-    """From rows as the user has them to standardised tensors.
+    """From rows as the user has them to tensors of comparable units.
+
+    Features are standardised, then cut off at eight standard deviations, then divided by a
+    quarter of their range where that is more than 1. So what is nearly always the same, whose
+    standard deviation is tiny, has no huge values where it is not, and an outlier does not take
+    the others their spread.
 
     Attributes
     ----------
     shape : tuple of int or None
         Channels, height and width; None for plain features.
     scaler : StandardScaler
-        Units of every feature, or of every channel over all pixels.
+        Means and standard deviations of every feature, or of every channel over all pixels.
+    ends : MinMaxScaler
+        Least and largest values of the same.
     """
 
     shape: ImageShape | None
     scaler: StandardScaler = field(default_factory=StandardScaler)
+    ends: MinMaxScaler = field(default_factory=MinMaxScaler)
 
     def learn(self, X: Float64, weights: Float64) -> None:
-        """Take the units from more rows."""
+        """Take the units from more rows; those without weight tell nothing."""
         flat = self._flat(X)
         of_each = np.repeat(weights, len(flat) // len(X))
         self.scaler.partial_fit(flat, sample_weight=of_each)
+        self.ends.partial_fit(flat[of_each > 0])
+
+    def scaled(self, X: Float64) -> Float64:
+        """Features, or channels with a row a pixel, in their units."""
+        ends = self._near(np.stack([self.ends.data_min_, self.ends.data_max_]))
+        out: Float64 = self._near(self._flat(X)) / np.maximum((ends[1] - ends[0]) / WIDE, 1)
+        return out
 
     def tensor(self, X: Float64, device: torch.device, dtype: torch.dtype) -> Tensor:
-        """Standardised features ``[n, n_features]`` or images ``[n, height, width, channels]``.
+        """Scaled features ``[n, n_features]`` or images ``[n, height, width, channels]``.
 
         Raises
         ------
         ValueError
             If images have another shape than those that were learnt from.
         """
-        scaled = self.scaler.transform(self._flat(X))
+        scaled = self.scaled(X)
         if self.shape is not None:
             channels, height, width = self.shape
             scaled = scaled.reshape(-1, height, width, channels)
         return torch.as_tensor(scaled, dtype=dtype, device=device)
+
+    def _near(self, flat: Float64) -> Float64:
+        """Standardised, what is far away cut off."""
+        out: Float64 = np.clip(self.scaler.transform(flat), -FAR, FAR)
+        return out
 
     def _flat(self, X: Float64) -> Float64:
         """Columns of one unit each: features, or channels with a row a pixel."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeAlias
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.solvers.solve import solve
 
-__all__ = ["ConvolutionalStem", "ImageHead", "ODEBlock", "ODENet", "perceptron_stem"]
+__all__ = ["ConvolutionalStem", "ODEBlock", "ODENet", "Pixels", "perceptron_stem"]
 
 LARGEST_SIDE = 8
 
@@ -114,7 +114,7 @@ class _Stretched(Dynamics):
 
 
 class ODENet(nn.Module):
-    """Stem, ODE block and head.
+    """Stem, ODE block, readout and head.
 
     Parameters
     ----------
@@ -122,17 +122,22 @@ class ODENet(nn.Module):
         From rows to vectors of the block's dimension.
     block : ODEBlock
         Moves them.
+    readout : nn.Module
+        From the end of the block to one vector a row.
     head : nn.Module
-        From the end of the block to a logit per class.
+        From that to a logit per class.
     """
 
-    def __init__(self, stem: nn.Module, block: ODEBlock, head: nn.Module) -> None:
+    def __init__(
+        self, stem: nn.Module, block: ODEBlock, readout: nn.Module, head: nn.Module
+    ) -> None:
         super().__init__()
-        self.stem, self.block, self.head = stem, block, head
+        self.stem, self.block, self.readout, self.head = stem, block, readout, head
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits ``[batch, n_classes]``."""
-        logits: Tensor = self.head(self.block(self.stem(x))[0])
+    def forward(self, x: Tensor, drop: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Logits ``[batch, n_classes]``; ``drop`` changes what the head sees, in training."""
+        end: Tensor = self.readout(self.block(self.stem(x))[0])
+        logits: Tensor = self.head(end if drop is None else drop(end))
         return logits
 
     def evaluations(self, x: Tensor) -> Tensor:
@@ -182,22 +187,20 @@ class ConvolutionalStem(nn.Module):
         return out.permute(0, 2, 3, 1)
 
 
-class ImageHead(nn.Module):
-    """Linear in the rectified channels of every pixel.
+class Pixels(nn.Module):
+    """The rectified channels of all pixels.
 
     Parameters
     ----------
-    n_pixels, width : int
-        Size of a state.
-    n_classes : int
-        Number of logits.
+    width : int
+        Channels of a state.
     """
 
-    def __init__(self, n_pixels: int, width: int, n_classes: int) -> None:
+    def __init__(self, width: int) -> None:
         super().__init__()
-        self.norm, self.linear = nn.LayerNorm(width), nn.Linear(n_pixels * width, n_classes)
+        self.norm = nn.LayerNorm(width)
 
     def forward(self, z: Tensor) -> Tensor:
-        """Map ``[batch, height, width, channels]`` to ``[batch, n_classes]``."""
-        logits: Tensor = self.linear(self.norm(z).relu().flatten(1))
-        return logits
+        """Map ``[batch, height, width, channels]`` to ``[batch, pixels * channels]``."""
+        rectified: Tensor = self.norm(z).relu()
+        return rectified.flatten(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,9 +16,9 @@ from odeseries.odenet.inputs import ImageShape
 from odeseries.odenet.network import (
     ConvolutionalStem,
     Gradient,
-    ImageHead,
     ODEBlock,
     ODENet,
+    Pixels,
     perceptron_stem,
 )
 
@@ -76,17 +77,20 @@ class Design:
             )
         width = n_features if self.stem == "identity" else self.hidden or FLAT_WIDTH
         stem = nn.Identity() if self.stem == "identity" else perceptron_stem(n_features, width)
-        return ODENet(stem, self._block(width, "mlp"), nn.Linear(width, n_classes))
+        block = self._block(width, "mlp")
+        return ODENet(stem, block, nn.Identity(), nn.Linear(width, n_classes))
 
     def _of_images(self, shape: ImageShape, n_classes: int) -> ODENet:
         if self.stem == "identity":
-            channels, height, width = shape
-            head = ImageHead(height * width, channels, n_classes)
-            return ODENet(nn.Identity(), self._block(channels, "convolutional"), head)
+            channels, *sides = shape
+            return self._on_pixels(nn.Identity(), channels, math.prod(sides), n_classes)
         width = self.hidden or IMAGE_WIDTH
         stem = ConvolutionalStem(shape, width)
+        return self._on_pixels(stem, width, stem.n_pixels, n_classes)
+
+    def _on_pixels(self, stem: nn.Module, width: int, n_pixels: int, n_classes: int) -> ODENet:
         block = self._block(width, "convolutional")
-        return ODENet(stem, block, ImageHead(stem.n_pixels, width, n_classes))
+        return ODENet(stem, block, Pixels(width), nn.Linear(n_pixels * width, n_classes))
 
     def _block(self, width: int, fitting: str) -> ODEBlock:
         name = fitting if self.dynamics == "auto" else self.dynamics

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -17,22 +18,52 @@ from odeseries.control import Control
 from odeseries.errors import ConvergenceWarning
 from odeseries.odenet.inputs import Shift
 from odeseries.odenet.network import ODENet
+from odeseries.odenet.noise import dropped, noisy
 from odeseries.odenet.rows import Rows, hold_out
 from odeseries.training import Loop, Trained
 
-__all__ = ["Schedule", "Task"]
+__all__ = ["OF_FEATURES", "OF_IMAGES", "Schedule", "Task", "Usual"]
 
 VALIDATION_ROWS = 1000
+FEW_ROWS = 1500
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What is taken where the user says nothing.
+
+    Attributes
+    ----------
+    epochs : int
+        Of few rows.
+    noise : float
+        Standard deviation of what is added to the inputs.
+    dropout : float
+        Share of the numbers that the head does not see.
+    """
+
+    epochs: int
+    noise: float
+    dropout: float
+
+    def epochs_of(self, n: int) -> int:
+        """Of n rows: fewer of many, so that steps grow more slowly than rows."""
+        return max(1, round(self.epochs * min(1.0, math.pow(FEW_ROWS / n, 1 / 3))))
+
+
+OF_FEATURES, OF_IMAGES = Usual(40, 0.3, 0.0), Usual(25, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """How long and how fast a network is trained, and how images are moved meanwhile."""
+    """How long and how fast a network is trained, and what is made harder for it meanwhile."""
 
     max_epochs: int
     batch_size: int
     learning_rate: float
     weight_decay: float
+    noise: float
+    dropout: float
     early_stopping: bool
     validation_fraction: float
     patience: int
@@ -51,7 +82,7 @@ class Task:
         On the device of the network.
     schedule : Schedule
     seed : int
-        Of the order of the rows, of shifts and of the hold-out.
+        Of the order of the rows, of shifts, of noise, of dropout and of the hold-out.
     control : Control
         Time, callbacks and checkpoints.
     """
@@ -122,10 +153,19 @@ class Task:
 
     def _loss(self, rows: Rows) -> Tensor:
         """Weighted cross-entropy of some rows, as a share of that of all."""
-        shift = self.schedule.shift
-        x = rows.x if shift is None else shift.at_random(rows.x, self.generator)
-        each = cross_entropy(self.net(x), rows.labels, reduction="none")
+        each = cross_entropy(
+            self.net(self._harder(rows.x), self._dropped), rows.labels, reduction="none"
+        )
         return (rows.weights * each).mean()
+
+    def _harder(self, x: Tensor) -> Tensor:
+        """The inputs moved and with noise, as far as asked for."""
+        if self.schedule.shift is not None:
+            x = self.schedule.shift.at_random(x, self.generator)
+        return noisy(x, self.schedule.noise, self.generator)
+
+    def _dropped(self, z: Tensor) -> Tensor:
+        return dropped(z, self.schedule.dropout, self.generator)
 
     @torch.no_grad()
     def _log_loss(self, held: Rows) -> float:
