@@ -68,8 +68,9 @@ class Jumps(ABC):
         Those of the cell, in its order.
     rows : Tensor of shape (n_rows, batch, n_features)
         What is observed.
-    before : Tensor of shape (n_rows, batch, hidden)
-        Where the state before a jump is when it is asked for.
+    states : Tensor of shape (n_rows + 1, batch, hidden)
+        Where the state before a jump is when it is asked for, and behind that the one after it
+        is put.
     stacks : sequence of Tensor
         As ``stacks`` makes them.
     """
@@ -86,13 +87,17 @@ class Jumps(ABC):
         self,
         parameters: Sequence[Tensor],
         rows: Tensor,
-        before: Tensor,
+        states: Tensor,
         stacks: Sequence[Tensor],
     ) -> None: ...
 
     @abstractmethod
-    def jump(self, i: int) -> Tensor:
-        """State after a row, (batch, hidden)."""
+    def begin(self) -> None:
+        """Begin to jump."""
+
+    @abstractmethod
+    def jump(self, i: int) -> None:
+        """Put the state after a row."""
 
     @abstractmethod
     def begin_back(self) -> None:
@@ -127,53 +132,56 @@ class SpreadJumps(Jumps):
         self,
         parameters: Sequence[Tensor],
         rows: Tensor,
-        before: Tensor,
+        states: Tensor,
         stacks: Sequence[Tensor],
     ) -> None:
         *layers, reset, self.signs = stacks
         self.rows, self.parameters = rows, parameters
-        self.gates = Layers(parameters[:4], before, layers[:2])
+        self.gates = Layers(parameters[:4], states[:-1], layers[:2])
         self.candidate = Layers(parameters[4:], reset, layers[2:])
-        self.before, self.after_reset, self.new = map(halves, (before, reset, layers[3]))
+        self.states, self.after_reset, self.new = map(halves, (states, reset, layers[3]))
         self.update, self.reset = halves(layers[1])[..., None, :].unbind(-3)
-        spreads = self.new[:, :, 1]
-        both = (self.before, self.reset, self.after_reset, self.new, self.update)
-        self.views = list(zip(*(x.unbind() for x in (*both, spreads, self.signs)), strict=True))
 
-    def jump(self, i: int) -> Tensor:
-        """State after a row, (batch, hidden)."""
-        before, reset, after_reset, new, update, spread, sign = self.views[i]
+    def begin(self) -> None:
+        """Begin to jump."""
+        self.gates.begin()
+        self.candidate.begin()
+        before, after, spreads = self.states[:-1], self.states[1:], self.new[:, :, 1]
+        parts = (before, after, self.after_reset, self.reset, self.update, self.new, spreads)
+        self.views = _by_row(*parts, self.signs)
+
+    def jump(self, i: int) -> None:
+        """Put the state after a row."""
+        before, after, after_reset, reset, update, new, spread, sign = self.views[i]
         self.gates.evaluate(i).sigmoid_()
         torch.mul(before, reset, out=after_reset)
         self.candidate.evaluate(i)
         torch.sign(spread, out=sign)
         spread.abs_()
-        return torch.lerp(new, before, update).flatten(1)
+        torch.lerp(new, before, update, out=after)
 
     def begin_back(self) -> None:
         """Take all factors at once."""
         self.gates.begin_back()
         self.candidate.begin_back()
+        before, left = self.states[:-1], 1 - self.update
         signed = torch.stack([torch.ones_like(self.signs), self.signs], -2)
         factors = (
-            (self.before - self.new) * (self.update * (1 - self.update)),
-            signed * (1 - self.update),
-            self.before * (self.reset * (1 - self.reset)),
-            self.update,
-            self.reset,
+            (before - self.new) * (self.update * left),
+            signed * left,
+            before * (self.reset * (1 - self.reset)),
+            self.update.expand_as(before),
+            self.reset.expand_as(before),
         )
-        self.factors: list[tuple[Tensor, ...]] = list(
-            zip(*(x.unbind() for x in factors), strict=True)
-        )
+        self.factors = _by_row(*(factor.flatten(2) for factor in factors))
 
     def back(self, i: int, grad: Tensor) -> Tensor:
         """From the gradient at the state after a row to that at the state before."""
         at_update, at_new, at_reset, update, reset = self.factors[i]
-        grad = grad.reshape(at_new.shape)
-        back = self.candidate.back(i, (grad * at_new).flatten(1)).view_as(grad)
-        gates = torch.cat([(grad * at_update).sum(1), (back * at_reset).sum(1)], 1)
-        total = torch.addcmul(grad * update, back, reset).flatten(1)
-        return total.add_(self.gates.back(i, gates))
+        back = self.candidate.back(i, grad * at_new)
+        gates = torch.cat([grad * at_update, back * at_reset], 1)
+        gates = gates.view(len(grad), 2, 2, -1).sum(2).flatten(1)
+        return self.gates.back(i, gates, onto=(grad * update).addcmul_(back, reset))
 
     def sums(self) -> list[Tensor]:
         """Gradients of the parameters, after all rows."""
@@ -208,29 +216,27 @@ class GRUJumps(Jumps):
         self,
         parameters: Sequence[Tensor],
         rows: Tensor,
-        before: Tensor,
+        states: Tensor,
         stacks: Sequence[Tensor],
     ) -> None:
-        self.rows, self.parameters, self.kept, self.before = rows, parameters, stacks, before
-        hidden = before.shape[-1]
-        weight = parameters[1]
-        self.weights = weight[: 2 * hidden], weight[2 * hidden :]
-        self.turned = [w.t() for w in self.weights]
+        self.rows, self.parameters, self.kept = rows, parameters, stacks
+        self.before, self.after = states[:-1], states[1:]
+        self.weights = parameters[1].tensor_split([2 * states.shape[-1]])
         self.reset, self.update = stacks[0].chunk(2, -1)
-        self.views = list(
-            zip(
-                *(x.unbind() for x in (before, *stacks, self.reset, self.update)),
-                strict=True,
-            )
-        )
 
-    def jump(self, i: int) -> Tensor:
-        """State after a row, (batch, hidden)."""
-        before, gates, turned, new, reset, update = self.views[i]
+    def begin(self) -> None:
+        """Begin to jump."""
+        self.turned = [weight.t() for weight in self.weights]
+        parts = (self.before, self.after, *self.kept, self.reset, self.update)
+        self.views = _by_row(*parts)
+
+    def jump(self, i: int) -> None:
+        """Put the state after a row."""
+        before, after, gates, turned, new, reset, update = self.views[i]
         gates.addmm_(before, self.turned[0]).sigmoid_()
         turned.addmm_(before, self.turned[1])
         new.addcmul_(reset, turned).tanh_()
-        return torch.lerp(new, before, update)
+        torch.lerp(new, before, update, out=after)
 
     def begin_back(self) -> None:
         """Take all factors at once."""
@@ -238,10 +244,7 @@ class GRUJumps(Jumps):
         at_new = (1 - self.update) * (1 - new * new)
         at_update = (self.before - new) * (self.update * (1 - self.update))
         at_reset = turned * (self.reset * (1 - self.reset))
-        factors = (at_new, at_update, at_reset, self.reset, self.update)
-        self.factors: list[tuple[Tensor, ...]] = list(
-            zip(*(x.unbind() for x in factors), strict=True)
-        )
+        self.factors = _by_row(at_new, at_update, at_reset, self.reset, self.update)
         self.grads: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def back(self, i: int, grad: Tensor) -> Tensor:
@@ -268,6 +271,11 @@ class GRUJumps(Jumps):
     def at_rows(self) -> Tensor:
         """Gradient at the rows, (n_rows, batch, n_features)."""
         return self._grads()[1].mm(self.parameters[0]).view_as(self.rows)
+
+
+def _by_row(*stacks: Tensor) -> list[tuple[Tensor, ...]]:
+    """For every row its part of every stack."""
+    return list(zip(*(stack.unbind() for stack in stacks), strict=True))
 
 
 def jumps_of(cell: Any) -> type[Jumps] | None:

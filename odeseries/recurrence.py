@@ -22,7 +22,6 @@ from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import polynomial
 from odeseries.solvers.runge_kutta import FixedStep
 from odeseries.solvers.solve import options_of
-from odeseries.solvers.stepping import weighted
 from odeseries.solvers.tableaux import Tableau
 from odeseries.stacked import Layers
 
@@ -32,59 +31,69 @@ RTOL, ATOL, MOST_STEPS = 1e-3, 1e-4, 10_000
 """As ``solve`` has them; fixed steps take no notice of tolerances."""
 
 
+Factors = list[tuple[int, list[list[Tensor]]]]
+"""Numbers of slopes, and by gap and step, of shape (batch, 1), what they are multiplied by."""
+
+
 @dataclass(frozen=True)
 class Plan:
-    """The steps over all gaps.
+    """The steps over all gaps; their lengths are 0 in rows that have arrived.
 
     Attributes
     ----------
-    tableau : Tableau
-        Method.
     counts : list of int
         Steps over every gap, the most of any row of the batch.
-    lengths : list of list of Tensor of shape (batch, 1)
-        For every gap and step its signed length, 0 in rows that have arrived.
-    weights : list of list of list of Tensor of shape (batch, 1)
-        For every move of a step, gap and step: its share in the state that the row goes on from,
-        which is that at the end of the step or, if the gap ends before, at the end of the gap.
-        Empty if gaps end where steps do.
+    stages : list of Factors
+        How far the inner stages of a step are from its beginning.
+    end : Factors
+        How far its end is.
+    onward : Factors or None
+        How far the state is from which a row goes on: at the end of the step or, if the gap ends
+        before, at the end of the gap. None if gaps end where steps do.
     """
 
-    tableau: Tableau
     counts: list[int]
-    lengths: list[list[Tensor]]
-    weights: list[list[list[Tensor]]]
+    stages: list[Factors]
+    end: Factors
+    onward: Factors | None
 
     @classmethod
     def of(cls, tableau: Tableau, gaps: Tensor, options: SolveOptions, dtype: torch.dtype) -> Plan:
         """Lay grids over gaps of shape (batch, n_rows), as the methods of fixed steps do."""
         spans = gaps.t()
-        flat = torch.stack([torch.zeros_like(spans), spans], -1).flatten(0, 1)
-        grid = Grid.of(flat, options)
+        grid = Grid.of(torch.stack([torch.zeros_like(spans), spans], -1).flatten(0, 1), options)
         step, needed = grid.step.view_as(spans), grid.counts.view_as(spans)
         counts = needed.amax(1).tolist()
         tries = torch.arange(max(counts, default=0), device=gaps.device)[:, None, None]
-        lengths = torch.where(needed > tries, step, 0).to(dtype)
-        weights = []
+        lengths = torch.where(needed > tries, step, 0)
+
+        def factors(weights: Sequence[float | Tensor]) -> Factors:
+            return [
+                (j, _each((lengths * weight).to(dtype)))
+                for j, weight in enumerate(weights)
+                if isinstance(weight, Tensor) or weight
+            ]
+
+        *inner, last = map(factors, tableau.stages[1:])
+        onward = None
         if options.step is not None:
             share = (spans - tries * step) / torch.where(step == 0, 1, step)
-            weights = _weights(tableau, share, needed == tries + 1)
-        return cls(tableau, counts, _each(lengths), [_each(weight.to(dtype)) for weight in weights])
+            onward = factors(_onward(tableau, share, needed == tries + 1))
+        return cls(counts, inner, last, onward)
 
     def evaluations(self) -> int:
         """Evaluations of the field over all gaps."""
-        stages = len(self.tableau.nodes) - 1
-        closing = 1 if self.weights else 0
-        return sum(count * stages + closing for count in self.counts if count)
+        closing = 0 if self.onward is None else 1
+        return sum(count * (1 + len(self.stages)) + closing for count in self.counts if count)
 
 
 def _each(values: Tensor) -> list[list[Tensor]]:
     """Views (batch, 1) of (n_steps, n_rows, batch), by row and step."""
-    return [list(of_row.unbind(0)) for of_row in values[..., None].unbind(1)]
+    return [list(of_row.unbind()) for of_row in values[..., None].unbind(1)]
 
 
-def _weights(tableau: Tableau, share: Tensor, last: Tensor) -> list[Tensor]:
-    """For every move of a step its weight, by whether the gap ends in it, and where."""
+def _onward(tableau: Tableau, share: Tensor, last: Tensor) -> list[Tensor]:
+    """For every slope of a step its weight, by whether the gap ends in it, and where."""
     ends = (*tableau.stages[-1], 0.0)
     return [
         torch.where(last, polynomial(inner, share), end)
@@ -105,89 +114,98 @@ class Flow:
 
     def __init__(self, plan: Plan, field: Layers) -> None:
         self.plan, self.field = plan, field
-        self.done = 0
-        *inner, self.last = plan.tableau.stages
-        self.inner = inner[1:]
 
-    def across(self, i: int, y: Tensor) -> Tensor:
-        """State (batch, dim) after a gap that takes steps."""
-        slope = self._slope(y)
-        for k in range(self.plan.counts[i]):
-            y, slope = self._step(i, k, y, slope)
-        return y
+    def begin(self) -> None:
+        """Begin at the first gap."""
+        self.done = 0
+        self.field.begin()
+
+    def across(self, i: int, y: Tensor) -> None:
+        """Move states (batch, dim) over a gap, in place."""
+        if self.plan.counts[i]:
+            slope = self._slope(y)
+            for k in range(self.plan.counts[i]):
+                slope = self._step(i, k, y, slope)
 
     def _slope(self, y: Tensor) -> Tensor:
         """Evaluate the field."""
-        self.field.inputs[self.done].copy_(y)
+        i = self.done
+        self.field.inputs[i].copy_(y)
         self.done += 1
-        return self.field.evaluate(self.done - 1)
+        return self.field.evaluate(i)
 
-    def _step(self, i: int, k: int, y: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-        """State and slope to go on from; the slope is out of date if no step follows."""
-        h = self.plan.lengths[i][k]
-        moves = [h * slope]
-        for weights in self.inner:
-            moves.append(h * self._slope(weighted(y, weights, moves)))
-        end = weighted(y, self.last, moves)
-        if not self._closes(i, k):
-            return end, slope
-        slope = self._slope(end)
-        if not self.plan.weights:
-            return end, slope
-        moves.append(h * slope)
-        for shares, move in zip(self.plan.weights, moves, strict=True):
-            y = torch.addcmul(y, shares[i][k], move)
-        return y, slope
-
-    def _closes(self, i: int, k: int) -> bool:
-        """Whether the slope at the end of a step is needed."""
-        return bool(self.plan.weights) or k + 1 < self.plan.counts[i]
+    def _step(self, i: int, k: int, y: Tensor, slope: Tensor) -> Tensor:
+        """Move states, in place; the slope there, which is out of date if no step follows."""
+        slopes = [slope]
+        for factors in self.plan.stages:
+            slopes.append(self._slope(_moved(y, factors, i, k, slopes)))
+        if self.plan.onward is None:
+            _move(y, self.plan.end, i, k, slopes)
+            return self._slope(y) if k + 1 < self.plan.counts[i] else slope
+        slopes.append(self._slope(_moved(y, self.plan.end, i, k, slopes)))
+        _move(y, self.plan.onward, i, k, slopes)
+        return slopes[-1]
 
     def begin_back(self) -> None:
         """Begin the way back, from the last gap."""
-        self.done = len(self.field.inputs)
+        self.done = len(self.field.stack)
         self.field.begin_back()
 
-    def back(self, i: int, grad: Tensor) -> Tensor:
-        """From the gradient at the state after a gap to that at the state before."""
+    def back(self, i: int, grad: Tensor) -> None:
+        """Make gradients at states after a gap those at the states before, in place."""
         carried: Tensor | None = None
         for k in range(self.plan.counts[i] - 1, -1, -1):
-            grad, carried = self._step_back(i, k, grad, carried)
-        return grad if carried is None else grad + self._slope_back(carried)
+            carried = self._step_back(i, k, grad, carried)
+        if carried is not None:
+            self._slope_back(carried, onto=grad)
 
-    def _slope_back(self, grad: Tensor) -> Tensor:
+    def _slope_back(self, grad: Tensor, onto: Tensor | None = None) -> Tensor:
         """From the gradient at a slope to that at its state."""
         self.done -= 1
-        return self.field.back(self.done, grad)
+        return self.field.back(self.done, grad, onto)
 
-    def _step_back(
-        self, i: int, k: int, grad: Tensor, carried: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
-        """From the gradients at what a step led to, to those at the state and slope before."""
-        h = self.plan.lengths[i][k]
-        if self.plan.weights:
-            *moves, close = (grad * weights[i][k] for weights in self.plan.weights)
-            close = h * close
-            end = self._slope_back(close if carried is None else close + carried)
-            total = grad + end
-            moves = _added(moves, self.last, end)
+    def _step_back(self, i: int, k: int, grad: Tensor, carried: Tensor | None) -> Tensor:
+        """Gradient at the slope before a step; that at the state is changed in place."""
+        at: dict[int, Tensor] = {}
+        stages = self.plan.stages
+        if self.plan.onward is None:
+            if carried is not None:
+                self._slope_back(carried, onto=grad)
+            _pull(grad, self.plan.end, i, k, at)
         else:
-            end = total = grad if carried is None else grad + self._slope_back(carried)
-            moves = [end * weight for weight in self.last]
-        for j in range(len(self.inner), 0, -1):
-            inner = self._slope_back(h * moves[j])
-            total = total + inner
-            moves = _added(moves, self.inner[j - 1], inner)
-        return total, h * moves[0]
+            _pull(grad, self.plan.onward, i, k, at)
+            close = at.pop(1 + len(stages))
+            close = close if carried is None else close + carried
+            _pull(self._stage_back(close, grad), self.plan.end, i, k, at)
+        for j in range(len(stages), 0, -1):
+            _pull(self._stage_back(at[j], grad), stages[j - 1], i, k, at)
+        return at[0]
+
+    def _stage_back(self, at_slope: Tensor, grad: Tensor) -> Tensor:
+        """Gradient at a state on the way, which that at the beginning of the step gets too."""
+        found = self._slope_back(at_slope)
+        grad.add_(found)
+        return found
 
 
-def _added(moves: list[Tensor], weights: Sequence[float], grad: Tensor) -> list[Tensor]:
-    """Gradients at moves, with those that a weighted sum of the first of them had."""
-    more = [
-        torch.add(move, grad, alpha=weight) if weight else move
-        for move, weight in zip(moves, weights, strict=False)
-    ]
-    return more + moves[len(more) :]
+def _move(y: Tensor, factors: Factors, i: int, k: int, slopes: list[Tensor]) -> None:
+    """Move states by slopes, in place."""
+    for j, factor in factors:
+        y.addcmul_(factor[i][k], slopes[j])
+
+
+def _moved(y: Tensor, factors: Factors, i: int, k: int, slopes: list[Tensor]) -> Tensor:
+    """States moved by slopes."""
+    for j, factor in factors:
+        y = torch.addcmul(y, factor[i][k], slopes[j])
+    return y
+
+
+def _pull(grad: Tensor, factors: Factors, i: int, k: int, at: dict[int, Tensor]) -> None:
+    """From the gradient at moved states to those at the slopes, which are added up."""
+    for j, factor in factors:
+        h = factor[i][k]
+        at[j] = torch.addcmul(at[j], h, grad) if j in at else h * grad
 
 
 @dataclass(frozen=True)
@@ -223,7 +241,7 @@ class Reader:
         count, (n_rows, batch, _) = self.plan.evaluations(), rows.shape
         field = parameters[: self.n_field]
         return [
-            rows.new_zeros(n_rows, batch, self.hidden),
+            rows.new_zeros(n_rows + 1, batch, self.hidden),
             rows.new_empty(count, batch, self.dim),
             *Layers.stacks(field, count, batch),
             *self.jumps.stacks(parameters[self.n_field :], rows, self.hidden),
@@ -241,30 +259,35 @@ class Reading:
         stacks: Sequence[Tensor],
     ) -> None:
         n_field, layers = reader.n_field, 2 + reader.n_field // 2
-        self.reader = reader
-        self.before = stacks[0].unbind()
-        self.moved = stacks[0][..., : reader.dim].unbind()
+        self.reader, self.states = reader, stacks[0]
         field = Layers(parameters[:n_field], stacks[1], stacks[2:layers])
         self.flow = Flow(reader.plan, field)
         self.jumps = reader.jumps(parameters[n_field:], rows, stacks[0], stacks[layers:])
 
     def forward(self) -> Tensor:
         """State after the last row, (batch, hidden)."""
-        state = torch.zeros_like(self.before[0])
-        for i, before in enumerate(self.before):
-            before.copy_(state)
-            if self.reader.plan.counts[i]:
-                self.moved[i].copy_(self.flow.across(i, state[:, : self.reader.dim]))
-            after = self.jumps.jump(i)
-            real = self.reader.real
-            state = after if real is None else torch.where(real[i], after, state)
-        return state
+        self.flow.begin()
+        self.jumps.begin()
+        moved = self.states[:-1, :, : self.reader.dim].unbind()
+        for i in range(len(moved)):
+            self._read(i, moved[i])
+        return self.states[-1].clone()
+
+    def _read(self, i: int, moved: Tensor) -> None:
+        """Go over the gap to a row, and read it."""
+        real = self.reader.real
+        waiting = None if real is None else self.states[i].clone()
+        self.flow.across(i, moved)
+        self.jumps.jump(i)
+        if real is not None and waiting is not None:
+            after = self.states[i + 1]
+            after.copy_(torch.where(real[i], after, waiting))
 
     def back(self, grad: Tensor, *, at_rows: bool) -> list[Tensor | None]:
         """Gradients at the rows, if they are asked for, and at all parameters."""
-        self.jumps.begin_back()
         self.flow.begin_back()
-        for i in reversed(range(len(self.before))):
+        self.jumps.begin_back()
+        for i in reversed(range(len(self.states) - 1)):
             grad = self._row_back(i, grad)
         rows = self.jumps.at_rows() if at_rows else None
         return [rows, *self.flow.field.sums(), *self.jumps.sums()]
@@ -274,9 +297,7 @@ class Reading:
         real, dim = self.reader.real, self.reader.dim
         passed = None if real is None else grad.masked_fill(real[i], 0)
         grad = self.jumps.back(i, grad if real is None else grad * real[i])
-        if self.reader.plan.counts[i]:
-            moved = self.flow.back(i, grad[:, :dim])
-            grad = torch.cat([moved, grad[:, dim:]], 1) if dim < grad.shape[1] else moved
+        self.flow.back(i, grad[:, :dim] if dim < self.reader.hidden else grad)
         return grad if passed is None else grad + passed
 
 

@@ -35,11 +35,14 @@ class Layers:
     ) -> None:
         first, *others = parameters[::2]
         self.weights = [first[:, : inputs.shape[-1]], *others]
-        self.turned = [weight.t() for weight in self.weights]
         self.stack, self.outputs = inputs, outputs
-        self.inputs, self.views = inputs.unbind(), [out.unbind() for out in outputs]
-        self.slopes: list[tuple[Tensor, ...]] = []
-        self.grads: list[list[Tensor]] = [[] for _ in outputs]
+
+    def begin(self) -> None:
+        """Begin to evaluate."""
+        self.inputs = self.stack.unbind()
+        *hidden, last = [out.unbind() for out in self.outputs]
+        *turned, self.turned = [weight.t() for weight in self.weights]
+        self.hidden, self.last = list(zip(hidden, turned, strict=True)), last
 
     @staticmethod
     def stacks(
@@ -65,22 +68,27 @@ class Layers:
     def evaluate(self, i: int) -> Tensor:
         """Output of an evaluation, (batch, n_out), whose sums in the stacks become results."""
         x = self.inputs[i]
-        for view, weight in zip(self.views[:-1], self.turned, strict=False):
-            x = view[i].addmm_(x, weight).tanh_()
-        return self.views[-1][i].addmm_(x, self.turned[-1])
+        for views, weight in self.hidden:
+            x = views[i].addmm_(x, weight).tanh_()
+        return self.last[i].addmm_(x, self.turned)
 
     def begin_back(self) -> None:
         r"""Begin the way back, with all slopes :math:`1 - \tanh^2` at once."""
         one = self.stack.new_ones(())
-        self.slopes = [torch.addcmul(one, h, h, value=-1).unbind() for h in self.outputs[:-1]]
+        slopes = [torch.addcmul(one, h, h, value=-1).unbind() for h in self.outputs[:-1]]
+        self.grads: list[list[Tensor]] = [[] for _ in self.outputs]
+        self.way = list(zip(self.weights[:0:-1], reversed(slopes), self.grads[-2::-1], strict=True))
 
-    def back(self, i: int, grad: Tensor) -> Tensor:
-        """From the gradient at an output to that at the input; the last evaluation comes first."""
+    def back(self, i: int, grad: Tensor, onto: Tensor | None = None) -> Tensor:
+        """From the gradient at an output to that at the input; the last evaluation comes first.
+
+        The result is added to ``onto``, in place, if that is given.
+        """
         self.grads[-1].append(grad)
-        for layer in range(len(self.slopes) - 1, -1, -1):
-            grad = grad.mm(self.weights[layer + 1]).mul_(self.slopes[layer][i])
-            self.grads[layer].append(grad)
-        return grad.mm(self.weights[0])
+        for weight, slopes, grads in self.way:
+            grad = grad.mm(weight).mul_(slopes[i])
+            grads.append(grad)
+        return grad.mm(self.weights[0]) if onto is None else onto.addmm_(grad, self.weights[0])
 
     def sums(self, known: Tensor | None = None) -> Iterator[Tensor]:
         """Gradients of the parameters, after all evaluations."""
