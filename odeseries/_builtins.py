@@ -76,6 +76,11 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
 def estimators() -> dict[str, type]:
     """scikit-learn estimators of the package, which are no plugins."""
     from odeseries.cnf.estimator import CNFDensityEstimator
+    from odeseries.forecasters.auto import AutoForecaster
     from odeseries.odenet.classifier import ODENetClassifier
 
-    return {"cnf_density": CNFDensityEstimator, "odenet_classifier": ODENetClassifier}
+    return {
+        "auto": AutoForecaster,
+        "cnf_density": CNFDensityEstimator,
+        "odenet_classifier": ODENetClassifier,
+    }

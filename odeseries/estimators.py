@@ -23,7 +23,7 @@ from odeseries.errors import PersistenceError
 from odeseries.offers import Kind
 from odeseries.parts import part_of
 
-__all__ = ["Saved", "restored", "row_weights"]
+__all__ = ["Saved", "name_of", "restored", "row_weights"]
 
 NET = "net."
 PARTS: tuple[Kind, ...] = ("dynamics", "solver")
@@ -72,7 +72,7 @@ class Saved(ABC):
             If a class among the parameters is not registered.
         """
         check_is_fitted(self)
-        name = _name_of(type(self))
+        name = name_of(type(self))
         writer = Writer(_codecs(type(self)))
         params = self.get_params(deep=False)  # type: ignore[attr-defined]  # scikit-learn's
         attributes = {k: v for k, v in vars(self).items() if k not in params}
@@ -154,7 +154,14 @@ def restored(document: dict[str, Any], tensors: dict[str, Tensor], device: str |
     return model
 
 
-def _name_of(cls: type) -> str:
+def name_of(cls: type) -> str:
+    """The name that saved models know a class by.
+
+    Raises
+    ------
+    PersistenceError
+        If it is not the package's own.
+    """
     for name, known in plugins.estimators().items():
         if known is cls:
             return name

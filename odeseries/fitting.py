@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 
 from odeseries.checkpoints import Randomness
+from odeseries.combining import Judged
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning, DataError
-from odeseries.metrics import LEVELS, crps_from_quantiles
+from odeseries.metrics import LEVELS
 from odeseries.model import Model
 from odeseries.nets import seeded_weights
 from odeseries.panel import Float64, Panel
@@ -237,12 +238,12 @@ class Searched:
 
     Attributes
     ----------
-    score : float
-        CRPS of the held-out forecasts over that of the training distribution, mean over targets.
+    judged : Judged
+        The held-out forecasts.
     """
 
     fitted: Fitted
-    score: float
+    judged: Judged
     interrupted: bool
     setup_seconds: float
     validation_seconds: float
@@ -257,8 +258,8 @@ def _searched(phase: _Phase, held: Panel, starts: Float64) -> Searched | None:
     trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
     widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
-    score = _relative_score(fitted, checks, phase.panel)
-    return Searched(fitted, score, trained.interrupted, phase.setup_seconds, seconds)
+    judged = _judged(fitted, checks, phase.panel)
+    return Searched(fitted, judged, trained.interrupted, phase.setup_seconds, seconds)
 
 
 def refit(
@@ -590,16 +591,27 @@ def _widths(phase: _Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
     return Calibration.fitted(phase.net, held_out, phase.recipe.device)
 
 
-def _relative_score(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> float:
-    """CRPS of forecasts over that of the known values' distribution, mean over targets."""
+def _judged(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> Judged:
+    """Forecasts of the held-out values, beside the distribution of the known ones."""
     parts = [_scored(fitted, batch) for batch in checks]
-    truth, quantiles = (np.concatenate(part) for part in zip(*parts, strict=True))
-    kept = np.flatnonzero(np.isfinite(truth).any(0))
-    plain = np.nanquantile(known.values[:, kept], LEVELS, axis=0).T
-    ours = crps_from_quantiles(truth[:, kept], quantiles[:, kept])
-    theirs = crps_from_quantiles(truth[:, kept], np.broadcast_to(plain, quantiles[:, kept].shape))
-    ratio = np.nanmean(ours, 0) / np.maximum(np.nanmean(theirs, 0), 1e-12)
-    return float(ratio.mean())
+    targets = slice(known.n_targets)
+    truth, quantiles = (np.concatenate(part)[:, targets] for part in zip(*parts, strict=True))
+    plain = np.full(quantiles.shape[1:], np.nan)
+    kept = np.isfinite(truth).any(0)
+    plain[kept] = np.nanquantile(known.values[:, targets][:, kept], LEVELS, axis=0).T
+    truth, quantiles, plain = (
+        _original(x, fitted.scaling) for x in (truth[..., None], quantiles, plain[None])
+    )
+    return Judged.of(truth[..., 0], quantiles, plain[0])
+
+
+def _original(values: Float64, scaling: Scaling) -> Float64:
+    """Quantiles (n_rows, n_targets, n) at levels that mirror each other, in the data's units."""
+    out = scaling.original(np.nan_to_num(values))
+    out[np.isnan(values)] = np.nan
+    if scaling.transform is None:
+        return out
+    return np.where(scaling.transform.decreasing[:, None], out[..., ::-1], out)
 
 
 @torch.no_grad()

@@ -6,10 +6,11 @@ Loading looks names up in the registry. It never unpickles, and never imports wh
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor
@@ -21,7 +22,7 @@ from odeseries.distributions import release_of
 from odeseries.encoding import CODECS, Codec, Reader, Writer, record
 from odeseries.encoding_transformers import TRANSFORMER
 from odeseries.errors import PersistenceError
-from odeseries.estimators import restored
+from odeseries.estimators import name_of, restored
 from odeseries.fitting import Fitted, Recipe, Spec
 from odeseries.frames import Clock, Schema
 from odeseries.hookspecs import PROJECT
@@ -35,12 +36,15 @@ from odeseries.transforms import Transform
 from odeseries.widths import Calibration, Widths
 from odeseries.windows import Scaling
 
-__all__ = ["load", "save"]
+__all__ = ["load", "save", "save_combination"]
 
 NET = "net."
 PARTS: tuple[Kind, ...] = ("dynamics", "solver")
 UNSAVED = {"callbacks"}
 """Parameters that concern the training only and can't be written."""
+SHARED = ("schema", "panel")
+"""What the members of a combination learnt alike."""
+NOTHING: Mapping[str, Any] = MappingProxyType({})
 
 RECORDS = (Calibration, Clock, Copula, Panel, Recipe, Scaling, Schema, Spec, Transform, Widths)
 ALL_CODECS: tuple[Codec, ...] = (*map(record, RECORDS), TRANSFORMER, *CODECS)
@@ -65,6 +69,52 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
     PluginError
         If the forecaster's class is not registered.
     """
+    document, tensors = _written(model, learnt)
+    archives.write(Path(path), document, tensors)
+
+
+def save_combination(model: Any, found: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write a fitted combination of forecasters; the data and their form are written once.
+
+    Parameters
+    ----------
+    model : AutoForecaster
+        With members and weights.
+    found : dict
+        What else its ``_adopt`` is told.
+    path : path
+        As in `save`.
+
+    Raises
+    ------
+    PersistenceError, PluginError
+        As in `save`.
+    """
+    writer = Writer(ALL_CODECS)
+    parameters = model.get_params(deep=False)
+    del parameters["candidates"]
+    document: dict[str, Any] = {
+        "combination": name_of(type(model)),
+        "parameters": _parameters(parameters, writer, "parameters"),
+        "found": writer(found, "found"),
+        "shared": {name: writer(getattr(model.best_._learnt, name), name) for name in SHARED},
+        "members": [],
+        "parts": [],
+    }
+    tensors = dict(writer.tensors)
+    for i, (name, weight) in enumerate(model.weights_.items()):
+        one = model.members_[name]
+        member, own = _written(one, one._learnt, without=SHARED)
+        document["parts"] += [member["forecaster"], *member["parts"]]
+        document["members"].append({"name": name, "weight": float(weight), **member})
+        tensors |= {f"{_member(i)}{key}": value for key, value in own.items()}
+    archives.write(Path(path), document, tensors)
+
+
+def _written(
+    model: Any, learnt: Learnt, without: Sequence[str] = ()
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Document and tensors of a fitted forecaster."""
     writer = Writer(ALL_CODECS)
     name = plugins.qualified_name(type(model))
     document: dict[str, Any] = {
@@ -74,7 +124,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
         "learnt": {
             f.name: writer(getattr(learnt, f.name), f.name)
             for f in fields(learnt)
-            if f.name not in ("fitted", "parameters")
+            if f.name not in ("fitted", "parameters", *without)
         },
         "fitted": {
             f.name: writer(getattr(learnt.fitted, f.name), f"fitted.{f.name}")
@@ -87,7 +137,7 @@ def save(model: Any, learnt: Learnt, path: str | os.PathLike[str]) -> None:
         for kind in PARTS
         if isinstance(document["fitted_with"].get(kind), str)
     ]
-    archives.write(Path(path), document, _weights(learnt.fitted) | writer.tensors)
+    return document, _weights(learnt.fitted) | writer.tensors
 
 
 def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
@@ -103,8 +153,9 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
 
     Returns
     -------
-    BaseForecaster, ODENetClassifier or CNFDensityEstimator
-        Of the saved class, fitted; its answers are the saved one's. Callbacks are not saved.
+    BaseForecaster, AutoForecaster, ODENetClassifier or CNFDensityEstimator
+        Of the saved class, fitted; its answers are the saved one's. Callbacks, and the candidates
+        of an `AutoForecaster`, are not saved.
 
     Raises
     ------
@@ -135,6 +186,8 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
     try:
         if "estimator" in document:
             return restored(document, tensors, device)
+        if "combination" in document:
+            return _together(document, tensors, device)
         return _assembled(classes[0], document, Reader(ALL_CODECS, tensors), device)
     except (KeyError, TypeError, RuntimeError) as error:
         raise PersistenceError(
@@ -144,7 +197,27 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
         ) from error
 
 
-def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str | None) -> Any:
+def _together(document: dict[str, Any], tensors: dict[str, Tensor], device: str | None) -> Any:
+    """The combination of a document."""
+    reader = Reader(ALL_CODECS, tensors)
+    shared, members = reader(document["shared"]), {}
+    for i, one in enumerate(document["members"]):
+        cls = plugins.get("forecaster", one["forecaster"]["name"])
+        own = Reader(ALL_CODECS, _under(_member(i), tensors))
+        members[one["name"]] = _assembled(cls, one, own, device, shared)
+    parameters = reader(document["parameters"]) | ({} if device is None else {"device": device})
+    model: Any = plugins.estimators()[document["combination"]](**parameters)
+    weights = {one["name"]: one["weight"] for one in document["members"]}
+    return model._adopt(members, weights, **reader(document["found"]))
+
+
+def _assembled(
+    cls: type,
+    document: dict[str, Any],
+    reader: Reader,
+    device: str | None,
+    shared: Mapping[str, Any] = NOTHING,
+) -> Any:
     """The forecaster of a document."""
     parameters = reader(document["parameters"])
     with_device = parameters | ({} if device is None else {"device": device})
@@ -154,7 +227,7 @@ def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str 
     fitted = reader(document["fitted"])
     nets = _nets(cls(**built_with), fitted["spec"], reader.tensors)
     net, *others = (net.to(place) for net in nets)
-    learnt = reader(document["learnt"])
+    learnt = reader(document["learnt"]) | shared
     learnt["recipe"] = replace(learnt["recipe"], device=place)
     whole = Fitted(net=net, others=tuple(others), **fitted)
     model._adopt(Learnt(fitted=whole, parameters=built_with, **learnt))
@@ -164,13 +237,23 @@ def _assembled(cls: type, document: dict[str, Any], reader: Reader, device: str 
 def _nets(builder: Any, spec: Spec, tensors: Mapping[str, Tensor]) -> Iterator[Model]:
     """The networks that were saved, in the state in which they forecast."""
     for prefix in map(_prefix, count()):
-        state = {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+        state = _under(prefix, tensors)
         if not state and prefix != NET:
             return
         with seeded_weights(0):  # of which nothing is kept
             net: Model = builder.build(spec)
         net.load_state_dict(state)
         yield net.eval()
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors whose names begin so, by the rest of their names."""
+    return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _member(position: int) -> str:
+    """What the names of all tensors of a member of a combination begin with."""
+    return f"member_{position}."
 
 
 def _prefix(member: int) -> str:

@@ -93,6 +93,12 @@ class Scaling:
             inputs=known,
         )
 
+    def original(self, values: Float64) -> Float64:
+        """Values (n_rows, n_targets, n) of the targets in the data's own units."""
+        kept = slice(values.shape[1])
+        out = values * self.std[kept, None] + self.mean[kept, None]
+        return out if self.transform is None else self.transform.invert(out)
+
     def standard_inputs(self, inputs: Float64) -> Float64:
         """Known inputs (n, n_inputs) in model units."""
         if self.inputs is None:

@@ -65,3 +65,9 @@ class ODERNN(LatentODE):
     """The ODE-RNN."""
 
     forecaster: ClassVar[type] = ode.ODERNNForecaster
+
+
+class Auto(LatentODE):
+    """The forecaster that combines all."""
+
+    forecaster: ClassVar[type] = ode.AutoForecaster

@@ -1,0 +1,203 @@
+"""What candidates foretold of the same held-out values, and the weights to combine them with."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from odeseries.metrics import crps_from_quantiles
+from odeseries.panel import Float64, Int64
+
+__all__ = ["Judged", "averaged", "combined"]
+
+ROUNDS = 25
+MUCH_WORSE = 1.15
+SMALL = 2e-3
+"""Share of the score that a further member has to gain."""
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """Held-out values, and the quantiles that were forecast for them, in the data's units.
+
+    Attributes
+    ----------
+    truth : ndarray of float64, shape (n,)
+        The observed values of all targets.
+    target : ndarray of int64, shape (n,)
+        Position of the target of each.
+    excess : ndarray of float32, shape (n, n_levels)
+        By how much the quantiles at `LEVELS` lie above them.
+    plain : ndarray of float64, shape (n_targets,)
+        Mean CRPS of the distribution of the known values, of every target that occurs.
+    """
+
+    truth: Float64
+    target: Int64
+    excess: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
+    plain: Float64
+
+    @classmethod
+    def of(cls, truth: Float64, quantiles: Float64, climatology: Float64) -> Judged:
+        """Keep what was observed.
+
+        Parameters
+        ----------
+        truth : ndarray of shape (n_rows, n_targets)
+            NaN is "not observed".
+        quantiles : ndarray of shape (n_rows, n_targets, n_levels)
+        climatology : ndarray of shape (n_targets, n_levels)
+            Quantiles of the known values.
+        """
+        seen = np.isfinite(truth)
+        _, target = np.unique(np.nonzero(seen)[1], return_inverse=True)
+        everywhere = np.broadcast_to(climatology, quantiles.shape)[seen]
+        plain = _by_target(crps_from_quantiles(truth[seen], everywhere), target)
+        excess = quantiles[seen] - truth[seen][:, None]
+        return cls(truth[seen], target, excess.astype(np.float32), plain)
+
+    def score(self, excess: Float64 | None = None) -> float:
+        """CRPS over that of the distribution of the known values, mean over targets.
+
+        Parameters
+        ----------
+        excess : ndarray of shape (n, n_levels), optional
+            Of other forecasts of the same values; of those held by default.
+        """
+        asked = self.excess if excess is None else excess
+        ours = _by_target(crps_from_quantiles(np.zeros(len(asked)), asked), self.target)
+        return float((ours / np.maximum(self.plain, 1e-12)).mean())
+
+    def is_complete(self) -> bool:
+        """Whether every value was forecast."""
+        return bool(np.isfinite(self.excess).all())
+
+    def is_of_the_values_of(self, other: Judged) -> bool:
+        """Whether both are forecasts of the same values, in the same order."""
+        same = np.array_equal(self.target, other.target)
+        return same and np.array_equal(self.truth, other.truth)
+
+
+def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]:
+    """Weights of candidates whose quantiles are to be averaged.
+
+    Beginning with the best one, the candidate is added again and again, with replacement, with
+    which the mean of all added is best; the best of these means is taken. Candidates much worse
+    than the best one take no part, nor do those that forecast other values. In the end members
+    that gain next to nothing are dropped. The result is never worse than the best candidate.
+
+    Parameters
+    ----------
+    candidates : mapping of str to Judged
+        The simplest first: it is preferred where two are equally good.
+
+    Returns
+    -------
+    weights : dict of str to float
+        Of those that take part, in their order; they sum to 1.
+    score : float
+        Of the weighted mean.
+
+    References
+    ----------
+    Caruana, R., Niculescu-Mizil, A., Crew, G., Ksikes, A. (2004). Ensemble Selection from
+    Libraries of Models. ICML. Sections 2 and 2.1 (with replacement), 2.2 (begin with the best).
+    """
+    scores = {name: one.score() for name, one in candidates.items()}
+    best = min(scores, key=lambda name: _or_inf(scores[name]))
+    if not candidates[best].is_complete():
+        return {best: 1.0}, scores[best]
+    fit = [name for name in scores if scores[name] <= MUCH_WORSE * scores[best]]
+    entrants = {
+        name: candidates[name]
+        for name in fit
+        if candidates[name].is_complete() and candidates[name].is_of_the_values_of(candidates[best])
+    }
+    counts, reached = _selected(entrants, best)
+    return _pruned(entrants, counts, reached, scores[best])
+
+
+def averaged(values: Float64, weights: Float64) -> Float64:
+    """Weighted mean over the first axis, of those that have all quantiles of a row and target.
+
+    The mean of quantiles at each level is a distribution whose width is the mean of the widths.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, n_rows, n_targets, n_levels)
+    weights : ndarray of shape (n,)
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_targets, n_levels)
+        NaN where none has them.
+
+    References
+    ----------
+    Lichtendahl, K. C., Grushka-Cockayne, Y., Winkler, R. L. (2013). Is It Better to Average
+    Probabilities or Quantiles? Management Science 59, 1594. Equation (2).
+    """
+    whole = np.isfinite(values).all(-1, keepdims=True)
+    shares = whole * weights[:, None, None, None]
+    total = shares.sum(0)
+    summed = (np.where(whole, values, 0.0) * shares).sum(0)
+    return np.asarray(np.where(total > 0, summed / np.maximum(total, 1e-300), np.nan))
+
+
+def _selected(entrants: Mapping[str, Judged], best: str) -> tuple[Counter[str], float]:
+    """How often each was added when the mean was best, and its score."""
+    judge = entrants[best]
+    total, chosen = judge.excess.astype(np.float64), [best]
+    trail = [judge.score()]
+    for size in range(2, ROUNDS + 1):
+        found = {n: judge.score((total + one.excess) / size) for n, one in entrants.items()}
+        name = min(found, key=lambda n: found[n])
+        total = total + entrants[name].excess
+        chosen.append(name)
+        trail.append(found[name])
+    length = int(np.argmin(trail)) + 1
+    return Counter(chosen[:length]), trail[length - 1]
+
+
+def _pruned(
+    entrants: Mapping[str, Judged], counts: Counter[str], reached: float, start: float
+) -> tuple[dict[str, float], float]:
+    """Weights without members that gain next to nothing, the later ones first."""
+    most = min(start, reached * (1 + SMALL))
+    kept, score = Counter(counts), reached
+    while len(kept) > 1:
+        found = {
+            n: _score(entrants, _without(kept, n)) for n in reversed(list(entrants)) if n in kept
+        }
+        name = min(found, key=lambda n: found[n])
+        if found[name] > most:
+            break
+        kept, score = _without(kept, name), found[name]
+    return {n: kept[n] / kept.total() for n in entrants if n in kept}, score
+
+
+def _score(entrants: Mapping[str, Judged], counts: Counter[str]) -> float:
+    """Score of the mean."""
+    total = sum(count * entrants[n].excess.astype(np.float64) for n, count in counts.items())
+    return next(iter(entrants.values())).score(np.asarray(total) / counts.total())
+
+
+def _without(counts: Counter[str], name: str) -> Counter[str]:
+    return Counter({n: count for n, count in counts.items() if n != name})
+
+
+def _by_target(values: Float64, target: Int64) -> Float64:
+    """Mean of each target's values that are not NaN."""
+    seen = np.isfinite(values)
+    count = np.bincount(target[seen], minlength=target.max() + 1)
+    total = np.bincount(target[seen], values[seen], minlength=target.max() + 1)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(total / count)
+
+
+def _or_inf(score: float) -> float:
+    return score if math.isfinite(score) else math.inf
