@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 __all__ = ["Averaged", "State"]
@@ -23,17 +24,23 @@ class Averaged:
     """
 
     def __init__(self, net: nn.Module, keep: float = AVERAGING) -> None:
-        self.keep = keep
+        self.net, self.keep, self.count = net, keep, 0
         self.state: State = {k: v.detach().clone() for k, v in net.state_dict().items()}
-        self.count = 0
+        learned: State = dict(net.named_parameters(remove_duplicate=False))
+        self._means = [mean for name, mean in self.state.items() if name in learned]
+        self._weights = [learned[name] for name in self.state if name in learned]
+        self._buffers = [name for name in self.state if name not in learned]
 
-    def update(self, net: nn.Module) -> None:
+    @torch.no_grad()
+    def update(self) -> None:
         """Move towards the current weights, faster in the beginning."""
         self.count += 1
         keep = min(self.keep, self.count / (self.count + 10))
-        for name, value in net.state_dict().items():
+        torch._foreach_lerp_(self._means, self._weights, 1 - keep)
+        for name in self._buffers:
+            value = self.net.get_buffer(name)
             if value.is_floating_point():
-                self.state[name].lerp_(value.detach(), 1 - keep)
+                self.state[name].lerp_(value, 1 - keep)
             else:
                 self.state[name].copy_(value)
 

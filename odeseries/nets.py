@@ -12,16 +12,19 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from odeseries.unrolled import Unrolled
+from odeseries.unrolled import Unrollable, Unrolled, Written
 
 __all__ = [
     "Perceptron",
     "Potential",
+    "in_one_precision",
     "is_plain",
     "last_bias",
+    "mixed_layers",
     "seeded_weights",
     "trace_of_layers",
     "unrolled",
+    "written_out",
     "zero_last_layer",
 ]
 
@@ -41,38 +44,49 @@ def seeded_weights(seed: int) -> Iterator[None]:
 
 @contextmanager
 def unrolled(module: nn.Module) -> Iterator[None]:
-    r"""Make a module's perceptrons with :math:`\tanh` cheap to evaluate many times in one graph.
+    r"""Make what can be unrolled in a module cheap to evaluate many times in one graph.
 
-    Their parameters must not be changed inside, nor between that and the backward pass. Where
-    this is used within itself, a perceptron's gradients are gathered over the outer one.
+    These are perceptrons with :math:`\tanh`, and what else says so. Their parameters must not be
+    changed inside, nor between that and the backward pass. Where this is used within itself, a
+    network's gradients are gathered over the outer one.
     """
     active = _UNROLLED.get()
-    fresh: dict[nn.Module, Unrolled] = {
-        net: Unrolled(net.layers)
-        for net in module.modules()
-        if isinstance(net, Perceptron) and net not in active and is_plain(net)
-    }
+    fresh: dict[nn.Module, Written] = {}
+    for net in module.modules():
+        written = net.unroll() if isinstance(net, Unrollable) and net not in active else None
+        if written is not None:
+            fresh[net] = written
     mark = _UNROLLED.set({**active, **fresh})
     try:
         yield
     finally:
         _UNROLLED.reset(mark)
-        for net in fresh.values():
-            net.close()
+        for written in fresh.values():
+            written.close()
 
 
-_UNROLLED: ContextVar[dict[nn.Module, Unrolled]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
+def written_out(net: nn.Module) -> Written | None:
+    """The network as it was unrolled around here, if it was."""
+    # No look-up of a context can be compiled.
+    return None if torch.compiler.is_compiling() else _UNROLLED.get().get(net)
+
+
+_UNROLLED: ContextVar[dict[nn.Module, Written]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
+
+
+def in_one_precision(net: nn.Module) -> bool:
+    """Whether operations keep to the precision of the parameters."""
+    return not torch.is_autocast_enabled(next(net.parameters()).device.type)
 
 
 def is_plain(net: Perceptron) -> bool:
     """Whether there is nothing but linear layers and tanh, in one precision."""
-    first = next(net.parameters())
-    return not torch.is_autocast_enabled(first.device.type) and all(
+    return in_one_precision(net) and all(
         type(layer) is (nn.Tanh if i % 2 else nn.Linear) for i, layer in enumerate(net.layers)
     )
 
 
-class Perceptron(nn.Module):
+class Perceptron(nn.Module, Unrollable):
     """Fully connected layers with a smooth activation between them.
 
     Parameters
@@ -92,10 +106,13 @@ class Perceptron(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``[..., sizes[0]]`` to ``[..., sizes[-1]]``."""
-        net: Callable[[Tensor], Tensor] = self.layers
-        if not torch.compiler.is_compiling():  # which no look-up of a context can be
-            net = _UNROLLED.get().get(self, self.layers)
+        written = written_out(self)
+        net: Callable[[Tensor], Tensor] = written if isinstance(written, Unrolled) else self.layers
         return net(x)
+
+    def unroll(self) -> Unrolled | None:
+        """Itself for one graph, if there is nothing but linear layers and tanh."""
+        return Unrolled(self.layers) if is_plain(self) else None
 
     def with_trace(self, x: Tensor) -> tuple[Tensor, Tensor]:
         r"""Output, and the trace of its Jacobian by the first inputs, as many as outputs.
@@ -138,9 +155,12 @@ def trace_of_layers(
     -------
     Tensor of shape (...)
     """
-    first, second, last = weights
-    mixed = second * (first[:, : len(last)] @ last).T
-    return ((slopes[0] @ mixed.T) * slopes[1]).sum(-1)
+    return ((slopes[0] @ mixed_layers(*weights).T) * slopes[1]).sum(-1)
+
+
+def mixed_layers(first: Tensor, second: Tensor, last: Tensor) -> Tensor:
+    r"""The factor :math:`W_2 \odot (W_1 W_3)^\top` of the trace, see `trace_of_layers`."""
+    return second * (first[:, : len(last)] @ last).T
 
 
 class Potential(nn.Module):

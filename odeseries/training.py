@@ -46,6 +46,18 @@ def shuffled(n: int, size: int, rng: np.random.Generator, device: torch.device) 
     yield from order.tensor_split(-(-n // size))
 
 
+def _optimizer(parameters: list[nn.Parameter], rate: float, decay: float) -> torch.optim.AdamW:
+    """Adam with weights of matrices that decay."""
+    groups: list[dict[str, Any]] = [{"params": parameters}]
+    if decay:
+        matrices = [p for p in parameters if p.ndim > 1]
+        vectors = [p for p in parameters if p.ndim <= 1]
+        groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
+    # All in one kernel, which takes real numbers only.
+    fused = all(p.is_floating_point() for p in parameters)
+    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=fused)
+
+
 @dataclass
 class Trained:
     """How far a loop came and what it found; plain values, so that a checkpoint can hold it.
@@ -128,13 +140,8 @@ class Loop(Generic[B]):
         self.net, self.loss, self.description, self.verbose = net, loss, description, verbose
         self.learning_rate, self.control, self.randomness = learning_rate, control, randomness
         self.refits = refits
-        matrices = [p for p in net.parameters() if p.ndim > 1]
-        vectors = [p for p in net.parameters() if p.ndim <= 1]
-        groups: list[dict[str, Any]] = [
-            {"params": matrices, "weight_decay": decay},
-            {"params": vectors},
-        ]
-        self.optimizer = torch.optim.AdamW(groups, lr=learning_rate, weight_decay=0.0)
+        self._parameters = list(net.parameters())
+        self.optimizer = _optimizer(self._parameters, learning_rate, decay)
         self.averaged = Averaged(net, averaging)
         self.best: State | None = None
         self.trained = Trained()
@@ -296,14 +303,18 @@ class Loop(Generic[B]):
         """One step; a loss or gradient that is not finite changes nothing."""
         with self._pace:
             self.trained.step += 1
-            self.optimizer.zero_grad()
+            for parameter in self._parameters:
+                parameter.grad = None
             value = self._backward(batch)
-            norm = nn.utils.clip_grad_norm_(self.net.parameters(), CLIP_NORM)
+            grads = [p.grad for p in self._parameters if p.grad is not None]
+            norm = nn.utils.get_total_norm(grads, foreach=True)
             if not (math.isfinite(value) and math.isfinite(float(norm))):
                 self._skip()
                 return math.nan
+            if float(norm) > CLIP_NORM:
+                torch._foreach_mul_(grads, CLIP_NORM / float(norm))
             self.optimizer.step()
-            self.averaged.update(self.net)
+            self.averaged.update()
             return value
 
     def _backward(self, batch: B) -> float:

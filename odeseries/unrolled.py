@@ -1,4 +1,4 @@
-r"""Perceptrons that are evaluated again and again in one graph, as a solver does.
+r"""Networks that are evaluated again and again in one graph, as a solver does.
 
 Autograd multiplies small matrices for the gradients of the weights at every evaluation, and adds
 them up one by one. Here an evaluation is one node of the graph, whose backward pass notes what
@@ -8,6 +8,7 @@ went into every layer and what came back; the products are taken of many evaluat
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-__all__ = ["Unrolled"]
+__all__ = ["Entry", "Notes", "Unrollable", "Unrolled", "Written"]
 
 tanh_backward = torch.ops.aten.tanh_backward.default
 
@@ -23,7 +24,57 @@ ENOUGH = 64
 """Evaluations after which the products are taken, so that what was noted can be let go."""
 
 
-class Unrolled:
+class Written(ABC):
+    """A network written out for one graph; ``close`` says that all its evaluations are done."""
+
+    notes: Notes
+
+    def close(self) -> None:
+        """Say that all evaluations are done."""
+        self.notes.open = False
+
+
+class Unrollable(ABC):
+    """A module that can be written out for one graph."""
+
+    @abstractmethod
+    def unroll(self) -> Written | None:
+        """Itself with its parameters as they are now; None if it is not of the kind."""
+
+
+class Notes(ABC):
+    """Parameters, and what is known so far of their gradients in a backward pass.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensor
+
+    Attributes
+    ----------
+    open : bool
+        Whether there may be more evaluations.
+    differentiated : bool
+        Whether there was a backward pass before the last evaluation.
+    blank : Tensor
+        As many zeros as the parameters have elements.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor]) -> None:
+        self.parameters = list(parameters)
+        self.sizes = [p.numel() for p in parameters]
+        self.blank = self.parameters[0].detach().new_zeros(()).expand(sum(self.sizes))
+        self.open, self.differentiated = True, False
+
+    @abstractmethod
+    def clear(self) -> None:
+        """Begin a backward pass."""
+
+    @abstractmethod
+    def gradients(self) -> list[Tensor | None]:
+        """Of all parameters, in their order, over all evaluations."""
+
+
+class Unrolled(Written):
     r"""A perceptron with :math:`\tanh` between its layers, for one graph.
 
     It stands for the layers as they are now: their parameters must not be changed before the
@@ -39,8 +90,9 @@ class Unrolled:
 
     def __init__(self, layers: nn.Sequential) -> None:
         self.layers = layers
-        self.notes = _Notes([layer for layer in layers if isinstance(layer, nn.Linear)])
-        self.token: Tensor = _Entry.apply(self.notes, *self.notes.parameters)  # type: ignore[no-untyped-call]  # torch
+        linear_layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
+        self.notes: _Layers = _Layers(linear_layers)
+        self.token: Tensor = Entry.apply(self.notes, *self.notes.parameters)  # type: ignore[no-untyped-call]  # torch
 
     def __call__(self, x: Tensor) -> Tensor:
         """Map ``[..., n_in]`` to ``[..., n_out]``."""
@@ -55,29 +107,25 @@ class Unrolled:
             out, _ = self.notes.evaluated(flat)
         return out if x.ndim == 2 else out.reshape(*x.shape[:-1], -1)
 
-    def close(self) -> None:
-        """Say that all evaluations are done."""
-        self.notes.open = False
 
-
-class _Notes:
-    """Parameters, and what is known so far of their gradients in a backward pass."""
+class _Layers(Notes):
+    """Of linear layers; their inputs and what comes back are noted."""
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
-        self.parameters: list[Tensor] = []
-        for layer in layers:
-            self.parameters += [layer.weight, layer.bias]
+        super().__init__([p for layer in layers for p in (layer.weight, layer.bias)])
         self.weights = [layer.weight.detach() for layer in layers]
         self.turned = [(layer.bias.detach(), layer.weight.detach().t()) for layer in layers]
-        self.sizes = [p.numel() for p in self.parameters]
-        self.blank = self.weights[0].new_zeros(()).expand(sum(self.sizes))
-        self.open, self.differentiated = True, False
         self.clear()
 
     def clear(self) -> None:
         """Begin a backward pass."""
         self.pairs: list[tuple[tuple[Tensor, ...], list[Tensor]]] = []
         self.sums: list[Tensor] = []
+
+    def gradients(self) -> list[Tensor | None]:
+        """Of all parameters, in their order, over all evaluations."""
+        self.add_up()
+        return [*self.sums] or [None] * len(self.parameters)
 
     def evaluated(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Output, and what goes into every layer."""
@@ -115,7 +163,7 @@ def _product(hidden: tuple[Tensor, ...], grad: tuple[Tensor, ...]) -> tuple[Tens
     return grads.t().mm(torch.cat(hidden)), grads.sum(0)
 
 
-class _Entry(torch.autograd.Function):
+class Entry(torch.autograd.Function):
     """Where the gradients of all evaluations become those of the parameters.
 
     A token goes from here through all evaluations, so that this comes last on the way back. Its
@@ -124,7 +172,7 @@ class _Entry(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, notes: _Notes, *parameters: Tensor) -> Tensor:
+    def forward(ctx: Any, notes: Notes, *parameters: Tensor) -> Tensor:
         """Make the token."""
         ctx.notes = notes
         # Their versions are compared when they are asked for.
@@ -138,17 +186,16 @@ class _Entry(torch.autograd.Function):
         if torch.is_grad_enabled():
             pieces = torch.split(carried, ctx.notes.sizes)
             return None, *(piece.view_as(p) for piece, p in zip(pieces, parameters, strict=True))
-        ctx.notes.add_up()
-        sums = ctx.notes.sums or [None] * len(parameters)
+        grads = ctx.notes.gradients()
         ctx.notes.clear()
-        return None, *sums
+        return None, *grads
 
 
 class _Evaluation(torch.autograd.Function):
     """One evaluation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, notes: _Notes) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, token: Tensor, notes: _Layers) -> tuple[Tensor, Tensor]:
         """Evaluate, and keep what goes into the layers."""
         out, inputs = notes.evaluated(x)
         ctx.notes = notes
@@ -161,7 +208,7 @@ class _Evaluation(torch.autograd.Function):
         ctx: Any, grad: Tensor | None, carried: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, None]:
         """Go back through the layers."""
-        notes: _Notes = ctx.notes
+        notes: _Layers = ctx.notes
         notes.differentiated |= notes.open
         if torch.is_grad_enabled():
             return _differentiably(notes.parameters, ctx.saved_tensors[0], grad, carried)

@@ -45,7 +45,7 @@ def _divergences(velocity: Velocity, probes: Tensor) -> Tensor:
     states = torch.randn(5, 3, dtype=torch.float64)
     t, condition = torch.full((5, 1), 0.3, dtype=torch.float64), states[:, :0]
     with torch.no_grad():
-        return velocity.with_divergence(t, states, condition, probes)[1]
+        return velocity.with_divergence(t, states, condition, probes)[:, -1]
 
 
 def test_rows_of_the_jacobian_agree_with_the_closed_form() -> None:

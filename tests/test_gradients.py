@@ -285,8 +285,7 @@ def test_a_density_is_differentiated(divergence: str, gradient: str) -> None:
 
     def found(gradient: str) -> list[Tensor]:
         def field(t: Tensor, state: Tensor) -> Tensor:
-            slope, growth = velocity.with_divergence(t, state[:, :2], x[:, :0], probes)
-            return torch.cat([slope, growth[:, None]], -1)
+            return velocity.with_divergence(t, state[:, :2], x[:, :0], probes)
 
         start = torch.cat([x, torch.zeros_like(x[:, :1])], -1)
         end = solve(field, start, torch.tensor([1.0, 0.0]), gradient=gradient, **TIGHT).ys[:, 1]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from odeseries.dynamics import MLP
+from odeseries.dynamics import MLP, Fourier
 from odeseries.nets import Perceptron, unrolled
 from odeseries.solvers import solve
 from odeseries.unrolled import ENOUGH
@@ -162,3 +162,60 @@ def test_a_solve_calls_what_a_subclass_has_made_of_the_field() -> None:
     close(own, plain)
     found = (torch.autograd.grad(ys.sum(), [*slow.parameters()]) for ys in (own, plain))
     close(*found)
+
+
+def waves() -> tuple[Fourier, Tensor, Tensor]:
+    """A field of waves, states with a gradient, and inputs."""
+    torch.manual_seed(0)
+    field = Fourier(3, n_inputs=2, hidden=6).double()
+    return field, start(4), torch.randn(4, 2, dtype=torch.float64)
+
+
+def density(field: Fourier, x: Tensor, inputs: Tensor) -> Tensor:
+    """A number that depends on values and divergences along Euler steps."""
+    t, volume = torch.zeros(4, 1), torch.zeros(4, dtype=torch.float64)
+    for _ in range(3):
+        slope, divergence = field.with_divergence(t, x, inputs)
+        x, volume = x + 0.3 * slope, volume + 0.3 * divergence
+    return (x + field(t, x, inputs)).square().sum() + volume.square().sum()
+
+
+@pytest.mark.parametrize("create_graph", [False, True])
+def test_waves_have_the_gradients_of_their_layers(create_graph: bool) -> None:
+    """Of values and divergences, to be differentiated once more or not."""
+    field, x, inputs = waves()
+    wanted = (x, *field.parameters())
+    plain = torch.autograd.grad(density(field, x, inputs), wanted)
+    with unrolled(field):
+        found = density(field, x, inputs)
+    for _ in range(2):
+        grads = torch.autograd.grad(found, wanted, retain_graph=True, create_graph=create_graph)
+        close(grads, plain)
+
+
+def test_waves_are_differentiated_twice() -> None:
+    """Second derivatives by states and parameters."""
+    field, x, inputs = waves()
+    wanted = (x, *field.parameters())
+
+    def second(value: Tensor) -> tuple[Tensor, ...]:
+        grads = torch.autograd.grad(value, wanted, create_graph=True)
+        return torch.autograd.grad(torch.stack([g.square().sum() for g in grads]).sum(), wanted)
+
+    with unrolled(field):
+        found = density(field, x, inputs)
+    close(second(found), second(density(field, x, inputs)))
+
+
+def test_waves_without_a_divergence() -> None:
+    """The value alone, and the same numbers where no gradients are kept."""
+    field, x, inputs = waves()
+    t = torch.zeros(4, 1)
+    plain = field(t, x, inputs)
+    wanted = torch.autograd.grad(plain.sum(), tuple(field.parameters()))
+    with unrolled(field):
+        found = field(t, x, inputs)
+        with torch.no_grad():
+            close(field(t, x, inputs), plain)
+    close(found, plain)
+    close(torch.autograd.grad(found.sum(), tuple(field.parameters())), wanted)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from odeseries.cnf.bases import Base
 from odeseries.cnf.path import end_of_noise, shares
 from odeseries.cnf.velocity import Velocity
 from odeseries.interfaces import Solver
+from odeseries.nets import unrolled
 from odeseries.solvers.regularised import Costs, Regularised
 from odeseries.solvers.solve import solve
 
@@ -123,12 +125,17 @@ class Flow(nn.Module):
         """The field, with the divergence as one coordinate more."""
 
         def field(t: Tensor, state: Tensor) -> Tensor:
-            slope, divergence = self.velocity.with_divergence(t, state[:, :-1], condition, probes)
-            return torch.cat([slope, divergence[:, None]], -1)
+            return self.velocity.with_divergence(t, state[:, :-1], condition, probes)
 
         return field
 
     def _moved(
         self, field: Callable[[Tensor, Tensor], Tensor], start: Tensor, clock: Tensor
     ) -> Tensor:
-        return solve(field, start, clock, solver=self.solver, **self.options).ys[:, -1]
+        with self._prepared():
+            return solve(field, start, clock, solver=self.solver, **self.options).ys[:, -1]
+
+    def _prepared(self) -> AbstractContextManager[None]:
+        """Make a field cheap that is not differentiated while it is solved."""
+        plain = self.options.get("gradient", "autograd") == "autograd"
+        return unrolled(self.velocity) if self.velocity.closed and plain else nullcontext()

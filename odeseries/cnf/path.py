@@ -44,7 +44,8 @@ def on_path(t: Tensor, noise: Tensor, x: Tensor) -> Point:
     Interpolants. ICLR. Equation (5).
     """
     of_noise, of_x = shares(t)
-    return of_noise * noise + of_x * x, QUARTER * (of_noise * x - of_x * noise)
+    state = torch.addcmul(of_noise * noise, of_x, x)
+    return state, torch.addcmul(QUARTER * of_noise * x, of_x, noise, value=-QUARTER)
 
 
 def end_of_noise(noise: Tensor) -> Tensor:

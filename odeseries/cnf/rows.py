@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from itertools import islice
 
 import numpy as np
+import torch
 from torch import Tensor
-
-from odeseries.training import shuffled
 
 __all__ = ["Rows"]
 
@@ -52,4 +51,11 @@ class Rows:
     def _batches(self, size: int, rng: np.random.Generator) -> Iterator[Rows]:
         """Endless batches of nearly equal size, every row once before any row twice."""
         while True:
-            yield from map(self.take, shuffled(len(self), size, rng, self.x.device))
+            # Put in order once, so that a batch is a view.
+            mixed = self.take(torch.from_numpy(rng.permutation(len(self))).to(self.x.device))
+            yield from mixed._parts(-(-len(self) // size))
+
+    def _parts(self, count: int) -> Iterator[Rows]:
+        """So many parts of nearly equal size, one after another."""
+        columns = (self.x, self.condition, self.weights)
+        return map(Rows, *(column.tensor_split(count) for column in columns))

@@ -79,8 +79,8 @@ class Velocity(nn.Module):
 
     def with_divergence(
         self, t: Tensor, state: Tensor, condition: Tensor, probes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Velocity ``[batch, dim]`` and divergence ``[batch]``.
+    ) -> Tensor:
+        """Velocity, and divergence as one coordinate more, ``[batch, dim + 1]``.
 
         Parameters
         ----------
@@ -96,7 +96,7 @@ class Velocity(nn.Module):
         if self.closed:
             inputs = self._inputs(t, condition)
             slope, divergence = self.dynamics.with_divergence(t, state, inputs)
-            return self.gain * slope, self.gain * divergence
+            return self.gain * torch.cat([slope, divergence[:, None]], -1)
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
             state = state if learning and state.requires_grad else state.detach().requires_grad_()
@@ -105,7 +105,8 @@ class Velocity(nn.Module):
                 divergence = divergence_by_rows(slope, state, create_graph=learning)
             else:
                 divergence = divergence_by_probes(slope, state, probes, create_graph=learning)
-        return (slope, divergence) if learning else (slope.detach(), divergence.detach())
+        both = torch.cat([slope, divergence[:, None]], -1)
+        return both if learning else both.detach()
 
     def _inputs(self, t: Tensor, condition: Tensor) -> Tensor:
         """The time as waves, and the condition."""

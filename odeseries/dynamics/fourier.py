@@ -9,13 +9,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from odeseries.dynamics.waves import Waves
 from odeseries.interfaces import Dynamics
-from odeseries.nets import trace_of_layers
+from odeseries.nets import in_one_precision, trace_of_layers, written_out
+from odeseries.unrolled import Unrollable
 
 __all__ = ["Fourier"]
 
 
-class Fourier(Dynamics):
+class Fourier(Dynamics, Unrollable):
     r"""Field :math:`W_3\, \mathrm{silu}(W_2 [\tanh(W_1 z + b), \sin(\Omega z + \varphi)])`.
 
     The waves resolve details that a perceptron learns slowly. All features are bounded, and so is
@@ -68,8 +70,12 @@ class Fourier(Dynamics):
     def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Derivative of the state, the same at every time."""
         del t
-        waves, bumps = self._first(state, inputs)
-        features = torch.cat([waves.sin(), bumps.tanh()], -1)
+        x = self.with_inputs(state, inputs)
+        waves = written_out(self)
+        if isinstance(waves, Waves) and not waves.notes.differentiated:
+            return waves.value(x.reshape(-1, x.shape[-1])).view(state.shape)
+        phases, bumps = self._first(x)
+        features = torch.cat([phases.sin(), bumps.tanh()], -1)
         out: Tensor = self.last(functional.silu(self.second(features)))
         return out
 
@@ -78,16 +84,28 @@ class Fourier(Dynamics):
     ) -> tuple[Tensor, Tensor]:
         """Derivative and divergence, exact."""
         del t
-        waves, bumps = self._first(state, inputs)
+        x = self.with_inputs(state, inputs)
+        waves = written_out(self)
+        if isinstance(waves, Waves) and not waves.notes.differentiated:
+            value, divergence = waves.with_divergence(x.reshape(-1, x.shape[-1]))
+            return value.view(state.shape), divergence.view(state.shape[:-1])
+        phases, bumps = self._first(x)
         bumps = bumps.tanh()
-        arguments = self.second(torch.cat([waves.sin(), bumps], -1))
+        arguments = self.second(torch.cat([phases.sin(), bumps], -1))
         gate = arguments.sigmoid()
         hidden = arguments * gate
-        slopes = (torch.cat([waves.cos(), 1 - bumps**2], -1), gate + hidden * (1 - gate))
+        slopes = (torch.cat([phases.cos(), 1 - bumps**2], -1), gate + hidden * (1 - gate))
         weights = (self.first.weight, self.second.weight, self.last.weight)
         return self.last(hidden), trace_of_layers(weights, slopes)
 
-    def _first(self, state: Tensor, inputs: Tensor | None) -> tuple[Tensor, Tensor]:
+    def unroll(self) -> Waves | None:
+        """Itself for one graph, unless a layer was made something else."""
+        layers = [self.first, self.second, self.last]
+        if any(type(layer) is not nn.Linear for layer in layers) or not in_one_precision(self):
+            return None
+        return Waves([p for layer in layers for p in (layer.weight, layer.bias)], self.n_waves)
+
+    def _first(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Phases of the waves, and arguments of the other features."""
-        arguments = self.first(self.with_inputs(state, inputs))
+        arguments = self.first(x)
         return arguments[..., : self.n_waves], arguments[..., self.n_waves :]
