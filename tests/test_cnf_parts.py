@@ -11,6 +11,8 @@ from torch import Tensor
 from odeseries.cnf.bases import MixtureBase, NormalBase
 from odeseries.cnf.conditions import Conditions
 from odeseries.cnf.path import end_of_noise, on_path, shares
+from odeseries.cnf.powers import Powers
+from odeseries.cnf.routes import best_ground
 from odeseries.cnf.spaces import Space
 from odeseries.cnf.velocity import Velocity
 from odeseries.dynamics import MLP, Fourier
@@ -101,6 +103,45 @@ def test_spaces_are_affine_maps(kind: str) -> None:
         np.testing.assert_allclose(np.cov(space.inside(X).T), np.eye(3), atol=1e-2)
 
 
+def test_powers_map_the_line_onto_itself() -> None:
+    """The way back, also far away, and the derivative against differences."""
+    rng = np.random.default_rng(0)
+    X = np.c_[np.exp(rng.normal(size=400)), -np.exp(rng.normal(size=400)), rng.normal(size=400)]
+    space = Space.of("power", X, np.ones(400))
+    assert space.powers is not None
+    first, second, third = space.powers.exponents
+    assert first < 0.2
+    assert second > 1.8
+    assert third == pytest.approx(1, abs=0.3)
+    far = np.array([[0.3, -0.2, 0.1], [1e3, -1e3, 50.0], [-40.0, 40.0, -50.0]])
+    np.testing.assert_allclose(space.outside(space.inside(far)), far, rtol=1e-7)
+    for row, volume in zip(far, space.log_volumes(far), strict=True):
+        steps = np.diag(1e-5 * (1 + np.abs(row)))
+        slopes = (space.inside(row + steps) - space.inside(row - steps)) / (2 * np.diag(steps))[
+            :, None
+        ]
+        assert volume == pytest.approx(np.linalg.slogdet(slopes)[1], abs=1e-5)
+
+
+@pytest.mark.parametrize("exponent", [0.0, 2.0])
+def test_powers_of_zero_are_logarithms(exponent: float) -> None:
+    """At the ends of the exponents the formula is a limit."""
+    powers = Powers(np.zeros(1), np.ones(1), np.array([exponent]))
+    x = np.array([[0.5], [-0.5]])
+    log, square = np.log(1.5), (1.5**2 - 1) / 2
+    expected = [[log], [-square]] if exponent == 0 else [[square], [-log]]
+    np.testing.assert_allclose(powers.inside(x), expected)
+    np.testing.assert_allclose(powers.outside(powers.inside(x)), x)
+
+
+def test_powers_are_chosen_for_skewed_features_only() -> None:
+    """Where they are clearly better."""
+    X = np.random.default_rng(0).normal(size=(150, 2))
+    kinds, weights = ("standard", "whiten", "power"), np.ones(150)
+    assert best_ground(kinds, True, X, weights, 0).space.kind != "power"
+    assert best_ground(kinds, True, np.exp(2 * X), weights, 0).space.kind == "power"
+
+
 def test_weights_of_a_space_are_repetitions() -> None:
     """A weight of 2 is a row twice, and one of 0 none."""
     X = np.random.default_rng(0).normal(size=(50, 2))
@@ -113,7 +154,7 @@ def test_weights_of_a_space_are_repetitions() -> None:
 def test_constant_feature_has_a_space() -> None:
     """It is left as wide as it is."""
     X = np.c_[np.arange(10.0), np.full(10, 3.7)]
-    for kind in ("standard", "whiten"):
+    for kind in ("standard", "whiten", "power"):
         assert np.isfinite(Space.of(kind, X, np.ones(10)).inside(X)).all()
 
 

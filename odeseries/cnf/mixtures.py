@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,9 +17,9 @@ __all__ = ["SINGLE", "Choice", "best_mixture", "drawn"]
 
 Float64 = npt.NDArray[np.float64]
 COUNTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
-FLOORS = (1e-6, 1e-2, 0.1, 0.3)
+FLOORS = (0.3, 0.1, 1e-2, 1e-6)
 FEWEST_ROWS, FEW_ROWS = 10, 500
-MOST_JUDGED = 1000
+MOST_JUDGED = 500
 """Rows that a mixture is judged on, unless the first fold has more."""
 PATIENCE = 2
 
@@ -32,27 +33,33 @@ class Choice:
     n_components : int
     floor : float
         Variance added to every direction of every component.
-    score : float
-        Mean log-density of rows held out.
+    each : array of shape (n_judged,)
+        Log-density of rows held out; empty where nothing could be judged.
     """
 
     n_components: int
     floor: float
-    score: float
+    each: Float64
+
+    @property
+    def score(self) -> float:
+        """Mean log-density of rows held out."""
+        return float(self.each.mean()) if len(self.each) else -math.inf
 
     def fit(self, X: Float64, seed: int) -> GaussianMixture:
         """Fit the mixture to data ``(n, dim)``."""
         return _fitted(X, self.n_components, self.floor, seed)
 
 
-SINGLE = Choice(1, FLOORS[-1], -math.inf)
+SINGLE = Choice(1, FLOORS[0], np.zeros(0))
 """What is left where nothing could be judged."""
 
 
-def best_mixture(X: Float64, seed: int) -> Choice:
+def best_mixture(X: Float64, seed: int, log_volumes: Float64) -> Choice:
     """The number of components and the floor of variance with the best cross-validated score.
 
-    For every floor the components become more until their score has fallen twice in a row.
+    For every floor the components become more until their score has fallen twice in a row; the
+    floors become lower until the best score of one falls.
 
     Parameters
     ----------
@@ -60,24 +67,19 @@ def best_mixture(X: Float64, seed: int) -> Choice:
         Data, of variances around 1.
     seed : int
         Of the folds and of where the fits begin.
+    log_volumes : array of shape (n,)
+        Added to the log-density of every row.
     """
     if len(X) < FEWEST_ROWS:
         return SINGLE
-    n_folds = 5 if len(X) < FEW_ROWS else 3
-    folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(X))
-    folds = folds[: max(1, n_folds * MOST_JUDGED // len(X))]
-    most = len(folds[0][0]) // 4
-    tried = [SINGLE]
+    trial = _Trial(X, log_volumes, _folds(len(X), seed), seed)
+    best = SINGLE
     for floor in FLOORS:
-        best, worse = -math.inf, 0
-        for n_components in COUNTS:
-            if worse == PATIENCE or n_components > max(most, 1):
-                break
-            score = _score(X, folds, n_components, floor, seed)
-            tried.append(Choice(n_components, floor, score))
-            worse = 0 if score > best else worse + 1
-            best = max(best, score)
-    return max(tried, key=lambda choice: choice.score)
+        other = trial.best(floor)
+        if other.score < best.score:
+            break
+        best = other
+    return best
 
 
 def drawn(X: Float64, weights: Float64, seed: int) -> Float64:
@@ -98,12 +100,42 @@ def drawn(X: Float64, weights: Float64, seed: int) -> Float64:
     return X[chosen]
 
 
-def _score(
-    X: Float64, folds: list[tuple[Float64, Float64]], k: int, floor: float, seed: int
-) -> float:
-    """Mean log-density of a row that the mixture was not fitted on."""
-    scores = [_fitted(X[known], k, floor, seed).score_samples(X[held]) for known, held in folds]
-    return float(np.concatenate(scores).mean())
+def _folds(n: int, seed: int) -> list[tuple[Any, Any]]:
+    """Rows to fit on and to judge by, of as many folds as give enough to judge by."""
+    n_folds = 5 if n < FEW_ROWS else 3
+    folds = list(KFold(n_folds, shuffle=True, random_state=seed).split(np.zeros(n)))
+    return folds[: max(1, n_folds * MOST_JUDGED // n)]
+
+
+@dataclass(frozen=True)
+class _Trial:
+    """Mixtures judged by cross-validation."""
+
+    X: Float64
+    log_volumes: Float64
+    folds: list[tuple[Any, Any]]
+    seed: int
+
+    def best(self, floor: float) -> Choice:
+        """The best number of components with this floor."""
+        most = max(len(self.folds[0][0]) // 4, 1)
+        best, worse = self.judged(COUNTS[0], floor), 0
+        for n_components in COUNTS[1:]:
+            if worse == PATIENCE or n_components > most:
+                break
+            other = self.judged(n_components, floor)
+            worse = 0 if other.score > best.score else worse + 1
+            best = max(best, other, key=lambda choice: choice.score)
+        return best
+
+    def judged(self, n_components: int, floor: float) -> Choice:
+        """A mixture with the log-density of every row that it was not fitted on."""
+        scores = [
+            _fitted(self.X[known], n_components, floor, self.seed).score_samples(self.X[held])
+            + self.log_volumes[held]
+            for known, held in self.folds
+        ]
+        return Choice(n_components, floor, np.concatenate(scores))
 
 
 def _fitted(X: Float64, n_components: int, floor: float, seed: int) -> GaussianMixture:

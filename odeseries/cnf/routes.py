@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
+from odeseries.cnf.held_out import clearly_better
 from odeseries.cnf.mixtures import SINGLE, Choice, best_mixture, drawn
 from odeseries.cnf.spaces import Space
 
@@ -23,7 +25,7 @@ class Ground:
     ----------
     space : Space
     mixture : Choice
-        Its score is in nats of the data as they are.
+        Its scores are in nats of the data as they are.
     """
 
     space: Space
@@ -77,6 +79,8 @@ def best_ground(
 ) -> Ground:
     """The space in which a mixture fits rows held out best.
 
+    Powers are taken only where they are better by more than a standard error.
+
     Parameters
     ----------
     kinds : tuple of str
@@ -92,9 +96,17 @@ def best_ground(
     """
     if len(kinds) == 1 and not mixed:
         return Ground(Space.of(kinds[0], X, weights), SINGLE)
-    grounds = []
+    best: Ground | None = None
     for kind in kinds:
-        space = Space.of(kind, X, weights)
-        mixture = best_mixture(space.inside(drawn(X, weights, seed)), seed)
-        grounds.append((mixture.score + space.log_volume, Ground(space, mixture)))
-    return max(grounds, key=lambda pair: pair[0])[1]
+        space, x = Space.of(kind, X, weights), drawn(X, weights, seed)
+        ground = Ground(space, best_mixture(space.inside(x), seed, space.log_volumes(x)))
+        if best is None or _is_better(ground, best):
+            best = ground
+    assert best is not None
+    return best
+
+
+def _is_better(one: Ground, other: Ground) -> bool:
+    if one.space.powers is None:
+        return one.mixture.score > other.mixture.score
+    return clearly_better(*(torch.from_numpy(g.mixture.each) for g in (one, other)))
