@@ -12,7 +12,7 @@ import numpy as np
 from odeseries.metrics import crps_from_quantiles
 from odeseries.panel import Float64, Int64
 
-__all__ = ["Judged", "averaged", "combined"]
+__all__ = ["Judged", "averaged", "combined", "mean_score"]
 
 ROUNDS = 25
 MUCH_WORSE = 1.15
@@ -148,6 +148,12 @@ def averaged(values: Float64, weights: Float64) -> Float64:
     return np.asarray(np.where(total > 0, summed / np.maximum(total, 1e-300), np.nan))
 
 
+def mean_score(candidates: Mapping[str, Judged], weights: Mapping[str, float]) -> float:
+    """Held-out score of the weighted mean of some of the candidates; see `Judged.score`."""
+    excess = sum(w * candidates[n].excess.astype(np.float64) for n, w in weights.items())
+    return candidates[next(iter(weights))].score(np.asarray(excess) / sum(weights.values()))
+
+
 def _selected(entrants: Mapping[str, Judged], best: str) -> tuple[Counter[str], float]:
     """How often each was added when the mean was best, and its score."""
     judge = entrants[best]
@@ -171,19 +177,15 @@ def _pruned(
     kept, score = Counter(counts), reached
     while len(kept) > 1:
         found = {
-            n: _score(entrants, _without(kept, n)) for n in reversed(list(entrants)) if n in kept
+            n: mean_score(entrants, _without(kept, n))
+            for n in reversed(list(entrants))
+            if n in kept
         }
         name = min(found, key=lambda n: found[n])
         if found[name] > most:
             break
         kept, score = _without(kept, name), found[name]
     return {n: kept[n] / kept.total() for n in entrants if n in kept}, score
-
-
-def _score(entrants: Mapping[str, Judged], counts: Counter[str]) -> float:
-    """Score of the mean."""
-    total = sum(count * entrants[n].excess.astype(np.float64) for n, count in counts.items())
-    return next(iter(entrants.values())).score(np.asarray(total) / counts.total())
 
 
 def _without(counts: Counter[str], name: str) -> Counter[str]:

@@ -269,6 +269,8 @@ def test_a_member_that_fails_at_last_is_left_out() -> None:
         auto = ode.AutoForecaster(4.0, candidates=given, random_state=0).fit(between())
     assert auto.weights_.to_dict() == {"mean": 1.0}
     assert auto.leaderboard_.loc["last", "weight"] == 0.0
+    score = auto.leaderboard_.loc["mean", "score"]
+    assert auto.reason_.startswith(f"mean: held-out CRPS {score:.3f} of")
     Late.built = 0
     with pytest.raises(ode.SolverError, match="no solution"):
         ode.AutoForecaster(4.0, candidates={"late": Late()}, random_state=0).fit(between())

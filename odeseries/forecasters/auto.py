@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from odeseries import plugins
-from odeseries.combining import averaged, combined
+from odeseries.combining import Judged, averaged, combined, mean_score
 from odeseries.control import Budget
 from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
@@ -179,11 +179,13 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with one_thread():
             trials = tried(entrants, panel, schema, seed, budget)
-            shares, score = self._weighed(trials)
+            judged = {n: t.found.judged for n, t in trials.items() if t.found and t.is_scored}
+            shares = self._weighed(trials, judged)
             chosen = {name: trials[name] for name in shares}
             members = completed(chosen, panel, schema, seed, budget)
         total = sum(shares[name] for name in members)
         weights = {name: shares[name] / total for name in members}
+        score = mean_score(judged, weights) if judged else math.nan
         reason = explained(trials, weights, score)
         self._adopt(members, weights, leaderboard(trials, weights), reason)
         if self.verbose:
@@ -250,22 +252,19 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         ranks = (paths.argsort(0, kind="stable").argsort(0) + 0.5) / size
         return at_ranks(self._quantiles(queries, panel, LEVELS), ranks[:n_samples])
 
-    def _weighed(self, trials: dict[str, Trial]) -> tuple[dict[str, float], float]:
-        """Weights of the candidates that take part, and the held-out score of their mean."""
-        judged = {
-            name: trial.found.judged
-            for name, trial in trials.items()
-            if trial.found is not None and math.isfinite(trial.score)
-        }
+    def _weighed(
+        self, trials: Mapping[str, Trial], judged: Mapping[str, Judged]
+    ) -> dict[str, float]:
+        """Weights of the candidates that take part."""
         if not judged:
-            return {unjudged(trials): 1.0}, math.nan
+            return {unjudged(trials): 1.0}
         if self.combine:
-            return combined(judged)
+            return combined(judged)[0]
         best, *rest = judged
         for name in rest:
             if trials[name].score < trials[best].score * (1 - self.margin):
                 best = name
-        return {best: 1.0}, trials[best].score
+        return {best: 1.0}
 
     def _entrants(self) -> dict[str, BaseForecaster]:
         """Copies of the candidates by name, with the parameters that all share."""

@@ -43,6 +43,11 @@ class Trial:
     found: Searched | None = None
     rng: np.random.Generator | None = None
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether its forecasts of the held-out part can be compared."""
+        return math.isfinite(self.score)
+
 
 def tried(
     entrants: Mapping[str, BaseForecaster], panel: Panel, schema: Schema, seed: int, budget: Budget
@@ -111,7 +116,7 @@ def leaderboard(
     """One row a candidate, as they were given."""
     return {
         name: {
-            "score": trial.score if math.isfinite(trial.score) else math.nan,
+            "score": trial.score if trial.is_scored else math.nan,
             "seconds": trial.seconds,
             "failure": trial.failure,
             "picked": name in weights,
@@ -128,7 +133,7 @@ def explained(trials: Mapping[str, Trial], weights: Mapping[str, float], score: 
     if not math.isfinite(score):
         return f"{what}: nothing could be held out to compare the candidates."
     text = f"{what}: held-out CRPS {score:.3f} of that of the training distribution"
-    scores = {name: trial.score for name, trial in trials.items() if math.isfinite(trial.score)}
+    scores = {name: trial.score for name, trial in trials.items() if trial.is_scored}
     others = {name: s for name, s in scores.items() if not (alone and name in weights)}
     if not others:
         return text + "."
