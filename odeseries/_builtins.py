@@ -61,6 +61,7 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     from odeseries.forecasters.baseline import BaselineForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
     from odeseries.forecasters.latent_sde import LatentSDEForecaster
+    from odeseries.forecasters.linear_sde import LinearSDEForecaster
     from odeseries.forecasters.neural_ode import NeuralODEForecaster
     from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
@@ -68,6 +69,7 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
         "baseline": BaselineForecaster,
         "latent_ode": LatentODEForecaster,
         "latent_sde": LatentSDEForecaster,
+        "linear_sde": LinearSDEForecaster,
         "neural_ode": NeuralODEForecaster,
         "ode_rnn": ODERNNForecaster,
     }

@@ -137,6 +137,19 @@ def test_baseline(check: TestCheck) -> None:
 
 
 @conforms(
+    *named("forecaster", "linear_sde"),
+    params={"n_rows": 16},
+    expected_failures={
+        "loss_is_one_number_per_window": CLOSED,
+        "training_lowers_the_loss": CLOSED,
+    },
+)
+def test_linear_sde(check: TestCheck) -> None:
+    """The linear stochastic differential equation."""
+    check()
+
+
+@conforms(
     *named("forecaster", "neural_ode"),
     params={"dynamics_params": {"hidden": 8, "depth": 1}, "hidden": 8},
 )
@@ -148,5 +161,13 @@ def test_neural_ode(check: TestCheck) -> None:
 def test_every_forecaster_is_tested() -> None:
     """Forecasters need small sizes to be quick, so each has a test of its own here."""
     assert set(offered("forecaster")) == set(
-        named("forecaster", "baseline", "latent_ode", "latent_sde", "neural_ode", "ode_rnn")
+        named(
+            "forecaster",
+            "baseline",
+            "latent_ode",
+            "latent_sde",
+            "linear_sde",
+            "neural_ode",
+            "ode_rnn",
+        )
     )

@@ -6,6 +6,7 @@ from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.latent_sde import LatentSDEForecaster
+from odeseries.forecasters.linear_sde import LinearSDEForecaster
 from odeseries.forecasters.neural_ode import NeuralODEForecaster
 from odeseries.forecasters.ode_rnn import ODERNNForecaster
 
@@ -15,6 +16,7 @@ __all__ = [
     "BaselineForecaster",
     "LatentODEForecaster",
     "LatentSDEForecaster",
+    "LinearSDEForecaster",
     "NeuralODEForecaster",
     "ODERNNForecaster",
     "flow_network",

@@ -24,7 +24,7 @@ from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
-from odeseries.forecasters.ode_rnn import ODERNNForecaster
+from odeseries.forecasters.linear_sde import LinearSDEForecaster
 from odeseries.forecasters.trials import (
     Trial,
     completed,
@@ -70,8 +70,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         How far ahead forecasts are trained; 10 % of the longest series by default.
     candidates : mapping of str to forecaster, or sequence of names and forecasters, optional
         Unfitted forecasters, or names such as ``"latent_ode"``, the simplest first. By default
-        four simple methods, then latent ODEs with linear and with learned nonlinear dynamics,
-        and an ODE-RNN. `horizon` and the parameters below are passed on to each.
+        four simple methods, a linear stochastic differential equation, then latent ODEs with
+        linear and with learned nonlinear dynamics. `horizon` and the parameters below are
+        passed on to each.
     combine : bool, default=True
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
@@ -290,9 +291,9 @@ def _defaults() -> list[BaseForecaster]:
     simple = [BaselineForecaster(method=m) for m in ("climatology", "last", "mean", "lags")]
     return [
         *simple,
+        LinearSDEForecaster(),
         LatentODEForecaster(),
         LatentODEForecaster(dynamics="mlp"),
-        ODERNNForecaster(),
     ]
 
 

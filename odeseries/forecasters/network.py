@@ -27,6 +27,7 @@ Interpolation = Literal["linear", "previous"]
 CLIP = 10.0
 RECONSTRUCTED = 1.0
 SHORT, LONG = 0.1, 0.4
+N_FADES = 3
 HEAVIEST = 30.0
 
 
@@ -111,9 +112,10 @@ class FlowNetwork(Traced):
         self.shared = nn.Linear(n_shared, hidden)
         self.local = nn.Linear(sizes.n_local, hidden, bias=False)
         self.channel = nn.Parameter(0.1 * torch.randn(sizes.n_channels, hidden))
+        self.mixing = nn.Parameter(torch.zeros(N_FADES, sizes.n_channels, sizes.n_channels))
         self.decode = Perceptron((hidden, hidden, head.n_outputs))
         zero_last_layer(self.decode)
-        self.skip = nn.Linear(3 * (sizes.n_lags + sizes.n_seasonal + 1), 1, bias=False)
+        self.skip = nn.Linear(N_FADES * (sizes.n_lags + sizes.n_seasonal + 1), 1, bias=False)
         nn.init.zeros_(self.skip.weight)
         self.effect = nn.Parameter(torch.zeros(2 * sizes.n_inputs, sizes.n_channels))
 
@@ -177,7 +179,14 @@ class FlowNetwork(Traced):
         common = self._common(state, side.lead, batch.phases, inputs, side.backward)
         local, linear = self._local(side, anchored, statics)
         hidden = common[:, :, None] + self.local(local) + self.channel
-        return hidden, self.skip(linear) + (inputs @ self.effect)[..., None], extra
+        direct = self._mixed(side, anchored) + inputs @ self.effect
+        return hidden, self.skip(linear) + direct[..., None], extra
+
+    def _mixed(self, side: Side, anchored: Anchored) -> Tensor:
+        """What the last values of all channels tell of each, (batch, n_queries, channels)."""
+        last = (side.lags[..., 0] - anchored.level) / anchored.scale * side.lag_mask[..., 0]
+        told = torch.einsum("bc,fcd->bfd", last.clamp(-CLIP, CLIP), self.mixing)
+        return torch.einsum("bqf,bfd->bqd", _fades(side.lead), told)
 
     def _rows(self, side: Side, anchored: Anchored) -> Tensor:
         """Features of the rows, (batch, n_rows, n_row_features)."""
@@ -274,9 +283,8 @@ class FlowNetwork(Traced):
         extra = torch.stack([base.clamp(-CLIP, CLIP), *times], -1)
         local = torch.cat([spread_out, seasonal, side.seasonal_mask, extra], -1)
         moving = torch.cat([lags[:, None].expand(shape), seasonal, extra[..., :1]], -1)
-        lead = side.lead[..., None, None]
-        fades = [moving, moving * lead.clamp(max=3.0), moving * torch.exp(-lead / LONG)]
-        return local, torch.cat(fades, -1)
+        fades = _fades(side.lead)[:, :, None, :, None] * moving[..., None, :]
+        return local, fades.flatten(-2)
 
     def _reconstruction(
         self,
@@ -309,6 +317,11 @@ def input_path(
     return InputPath(
         rate * side.knots, inputs, side.knot_mask, interpolation=interpolation, waves=waves
     )
+
+
+def _fades(lead: Tensor) -> Tensor:
+    """How the weight of what is known now may change with the lead, (batch, n_queries, N_FADES)."""
+    return torch.stack([torch.ones_like(lead), lead.clamp(max=3.0), torch.exp(-lead / LONG)], -1)
 
 
 def _inputs(side: Side, batch: Batch) -> Tensor:

@@ -33,9 +33,14 @@ class LatentODE:
         self.task = task
         self.unit = UNITS.get(task.unit)
         horizon = task.horizon if self.unit is None else pd.Timedelta(task.horizon, self.unit)
-        self.model = self.forecaster(horizon, random_state=0, **self.params)
+        self.model = self.forecaster(horizon, random_state=0, **self.params, **self.limits(train))
         self.model.fit(self.framed(train))
         return self
+
+    def limits(self, train: pd.DataFrame) -> dict[str, Any]:
+        """What is changed by the size of the task."""
+        del train
+        return {}
 
     def framed(self, frame: pd.DataFrame) -> pd.DataFrame:
         """A frame of the targets, indexed by time, or by id and time in a panel."""
@@ -71,3 +76,19 @@ class Auto(LatentODE):
     """The forecaster that combines all."""
 
     forecaster: ClassVar[type] = ode.AutoForecaster
+
+    def limits(self, train: pd.DataFrame) -> dict[str, Any]:
+        """Seconds by rows, so that no task takes more than ten minutes, nor all 28 stars."""
+        return {"max_time": min(15 + 0.05 * len(train), 540.0)}
+
+
+class LinearSDE(LatentODE):
+    """The linear stochastic differential equation."""
+
+    forecaster: ClassVar[type] = ode.LinearSDEForecaster
+
+
+class Lags(LatentODE):
+    """The regression on lags."""
+
+    forecaster: ClassVar[type] = ode.BaselineForecaster
