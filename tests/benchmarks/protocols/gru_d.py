@@ -121,9 +121,9 @@ def train(
     *,
     seed: int,
     batch_size: int = 32,
-    rate: float = 1e-3,
-    max_epochs: int = 60,
-    patience: int = 8,
+    rate: float = 3e-3,
+    max_epochs: int = 15,
+    patience: int = 5,
 ) -> float:
     """Adam until the error on the held-out windows stops falling; the best weights are kept.
 

@@ -23,8 +23,10 @@ HOURS, HALF_A_MINUTE = 24.0, 1 / 120
 DEFAULTS: dict[str, object] = {
     "cutoffs": HOURS - HALF_A_MINUTE,
     "seasonality": None,
+    "learning_rate": 0.01,
     "weight_decay": 0.01,
-    "batch_size": 64,
+    "batch_size": 16,
+    "max_epochs": 3,
 }
 
 

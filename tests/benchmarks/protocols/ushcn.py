@@ -26,7 +26,14 @@ from tests.benchmarks.protocols.gru_d import GRUD, Window, batched, train
 SPLIT_SEED = 42
 MONTH, YEAR = 365.25 / 12, 365.25
 N_MONTHS, N_SEEN = 48, 24
-DEFAULTS: dict[str, object] = {}
+DEFAULTS: dict[str, object] = {
+    "cutoffs": [MONTH * k for k in range(N_SEEN, N_MONTHS)],
+    "seasonality": [YEAR],
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
+    "batch_size": 64,
+    "max_epochs": 10,
+}
 
 
 def read() -> pd.DataFrame:
