@@ -152,9 +152,11 @@ def perceptron_stem(n_features: int, width: int) -> nn.Module:
 
 
 class ConvolutionalStem(nn.Module):
-    """Convolutions that halve an image, at least once, until no side is longer than 8 pixels.
+    """Convolutions and halvings of an image, at least one, until no side is longer than 8 pixels.
 
-    Images and states have their channels last.
+    The largest of four pixels stands for them; an image that is as small as that from the
+    beginning is halved by a convolution's stride, which loses less. Images and states have their
+    channels last.
 
     Parameters
     ----------
@@ -174,10 +176,14 @@ class ConvolutionalStem(nn.Module):
         channels, *sides = shape
         inner = max(width // 2, 1)
         layers: list[nn.Module] = [nn.Conv2d(channels, inner, 3, padding=1)]
-        while len(layers) == 1 or max(sides) > LARGEST_SIDE:
-            layers += [nn.GroupNorm(1, inner), nn.ReLU()]
-            layers += [nn.Conv2d(inner, width, 3, stride=2, padding=1)]
-            sides, inner = [(side + 1) // 2 for side in sides], width
+        if max(sides) <= LARGEST_SIDE:
+            layers += [*_normal(inner), nn.Conv2d(inner, width, 3, stride=2, padding=1)]
+            sides = _halved(sides)
+        while max(sides) > LARGEST_SIDE:
+            # Pooled first: what follows is the same function of a quarter of the pixels.
+            layers += [nn.MaxPool2d(2, ceil_mode=True), *_normal(inner)]
+            layers += [nn.Conv2d(inner, width, 3, padding=1)]
+            sides, inner = _halved(sides), width
         self.layers = nn.Sequential(*layers)
         self.n_pixels = sides[0] * sides[1]
 
@@ -185,6 +191,15 @@ class ConvolutionalStem(nn.Module):
         """Map ``[batch, height, width, channels]`` to fewer pixels of more channels."""
         out: Tensor = self.layers(x.permute(0, 3, 1, 2))
         return out.permute(0, 2, 3, 1)
+
+
+def _normal(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Normalised and rectified channels."""
+    return nn.GroupNorm(1, channels), nn.ReLU()
+
+
+def _halved(sides: list[int]) -> list[int]:
+    return [(side + 1) // 2 for side in sides]
 
 
 class Pixels(nn.Module):

@@ -38,20 +38,17 @@ class Usual:
         Of few rows.
     noise : float
         Standard deviation of what is added to the inputs.
-    dropout : float
-        Share of the numbers that the head does not see.
     """
 
     epochs: int
     noise: float
-    dropout: float
 
     def epochs_of(self, n: int) -> int:
         """Of n rows: fewer of many, so that steps grow more slowly than rows."""
         return max(1, round(self.epochs * min(1.0, math.pow(FEW_ROWS / n, 1 / 3))))
 
 
-OF_FEATURES, OF_IMAGES = Usual(40, 0.3, 0.0), Usual(25, 0.0, 0.0)
+OF_FEATURES, OF_IMAGES = Usual(40, 0.3), Usual(25, 0.0)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 python tests/benchmarks/classifier/accuracy.py digits [--seeds 5] [--only SVC]
 python tests/benchmarks/classifier/accuracy.py flat_digits
+python tests/benchmarks/classifier/accuracy.py features
 python tests/benchmarks/classifier/accuracy.py mnist --data FOLDER
 """
 
@@ -18,7 +19,8 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_breast_cancer, load_digits, load_wine, make_classification
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
 from sklearn.model_selection import StratifiedKFold, train_test_split
 from sklearn.neural_network import MLPClassifier
@@ -147,12 +149,35 @@ def digits(args: argparse.Namespace) -> None:
 
 
 def flat_digits(args: argparse.Namespace) -> None:
+    """Digits as plain features."""
+    by_folds(*load_digits(return_X_y=True), "", args)
+
+
+def features(args: argparse.Namespace) -> None:
+    """Three other sets of plain features."""
+    made = make_classification(
+        1000, 20, n_informative=8, n_classes=4, class_sep=1.2, flip_y=0.03, random_state=0
+    )
+    by_folds(*load_wine(return_X_y=True), "wine: ", args)
+    by_folds(*load_breast_cancer(return_X_y=True), "breast cancer: ", args)
+    by_folds(*made, "made: ", args)
+
+
+def by_folds(X: Any, y: Any, label: str, args: argparse.Namespace) -> None:
     """Five stratified folds of plain features."""
-    X, y = load_digits(return_X_y=True)
     folds = list(StratifiedKFold(5, shuffle=True, random_state=0).split(X, y))
-    ours = {"ODENetClassifier": lambda: ode.ODENetClassifier(random_state=0)}
-    for name, make in chosen(ours | classical(0), args).items():
-        report(name, [measured(make(), (X[a], X[b], y[a], y[b])) for a, b in folds])
+    models = {
+        "ODENetClassifier": lambda: ode.ODENetClassifier(random_state=0),
+        **classical(0),
+        "LogisticRegression, scaled": lambda: Flat(
+            make_pipeline(StandardScaler(), LogisticRegression(max_iter=500))
+        ),
+        "SVC, scaled": lambda: Flat(
+            make_pipeline(StandardScaler(), CalibratedClassifierCV(SVC(), ensemble=False))
+        ),
+    }
+    for name, make in chosen(models, args).items():
+        report(label + name, [measured(make(), (X[a], X[b], y[a], y[b])) for a, b in folds])
 
 
 def mnist(args: argparse.Namespace) -> None:
@@ -161,7 +186,7 @@ def mnist(args: argparse.Namespace) -> None:
         X, y = file["x"], file["y"]
     X = X.reshape(-1, 1, 28, 28).astype(float)
     data = train_test_split(X, y, test_size=2000, random_state=0, stratify=y)
-    for name, make in chosen(peers(0, augmentation="shift"), args).items():
+    for name, make in chosen(peers(0, augmentation="shift", dropout=0.25), args).items():
         report(name, [measured(make(), data)])
 
 
@@ -169,7 +194,7 @@ def main() -> None:
     """Print a table."""
     shared = Path(os.environ.get("ODESERIES_SHARED", "../shared"))
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("task", choices=["digits", "flat_digits", "mnist"])
+    parser.add_argument("task", choices=["digits", "flat_digits", "features", "mnist"])
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--only", default="", help="part of a model's name")
     parser.add_argument("--data", type=Path, default=shared / "data" / "mnist_10k")
@@ -177,7 +202,8 @@ def main() -> None:
     torch.set_num_threads(1)
     print("| model | accuracy | range | log-loss | CPU s | s | parameters |")
     print("|---|---|---|---|---|---|---|")
-    {"digits": digits, "flat_digits": flat_digits, "mnist": mnist}[args.task](args)
+    tasks = {"digits": digits, "flat_digits": flat_digits, "features": features, "mnist": mnist}
+    tasks[args.task](args)
 
 
 if __name__ == "__main__":
