@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -14,10 +13,7 @@ from odeseries.panel import Float64, Int64
 
 __all__ = ["Judged", "averaged", "combined", "mean_score"]
 
-ROUNDS = 25
 MUCH_WORSE = 1.15
-SMALL = 2e-3
-"""Share of the score that a further member has to gain."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,10 +81,10 @@ class Judged:
 def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]:
     """Weights of candidates whose quantiles are to be averaged.
 
-    Beginning with the best one, the candidate is added again and again, with replacement, with
-    which the mean of all added is best; the best of these means is taken. Candidates much worse
-    than the best one take no part, nor do those that forecast other values. In the end members
-    that gain next to nothing are dropped. The result is never worse than the best candidate.
+    All that come close to the best one take part, with weights that fall with the square of
+    their scores. The worst one is left out for as long as the mean is worse than the best
+    candidate. Weights that are fitted any closer to what was held out, such as those of a greedy
+    selection, follow its chances.
 
     Parameters
     ----------
@@ -104,21 +100,25 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
 
     References
     ----------
-    Caruana, R., Niculescu-Mizil, A., Crew, G., Ksikes, A. (2004). Ensemble Selection from
-    Libraries of Models. ICML. Sections 2 and 2.1 (with replacement), 2.2 (begin with the best).
+    Bates, J. M., Granger, C. W. J. (1969). The Combination of Forecasts. Operational Research
+    Quarterly 20, 451 (weights without correlations). Timmermann, A. (2006). Forecast Combinations.
+    Handbook of Economic Forecasting 1, 135. Section 7 (trimming).
     """
     scores = {name: one.score() for name, one in candidates.items()}
     best = min(scores, key=lambda name: _or_inf(scores[name]))
     if not candidates[best].is_complete():
         return {best: 1.0}, scores[best]
-    fit = [name for name in scores if scores[name] <= MUCH_WORSE * scores[best]]
-    entrants = {
-        name: candidates[name]
-        for name in fit
-        if candidates[name].is_complete() and candidates[name].is_of_the_values_of(candidates[best])
+    close = {
+        name: scores[name]
+        for name, one in candidates.items()
+        if scores[name] <= MUCH_WORSE * scores[best]
+        and one.is_complete()
+        and one.is_of_the_values_of(candidates[best])
     }
-    counts, reached = _selected(entrants, best)
-    return _pruned(entrants, counts, reached, scores[best])
+    while len(close) > 1 and mean_score(candidates, _inverse(close)) > scores[best]:
+        del close[max(close, key=lambda name: (close[name], name != best))]
+    weights = _inverse(close)
+    return weights, mean_score(candidates, weights)
 
 
 def averaged(values: Float64, weights: Float64) -> Float64:
@@ -154,42 +154,11 @@ def mean_score(candidates: Mapping[str, Judged], weights: Mapping[str, float]) -
     return candidates[next(iter(weights))].score(np.asarray(excess) / sum(weights.values()))
 
 
-def _selected(entrants: Mapping[str, Judged], best: str) -> tuple[Counter[str], float]:
-    """How often each was added when the mean was best, and its score."""
-    judge = entrants[best]
-    total, chosen = judge.excess.astype(np.float64), [best]
-    trail = [judge.score()]
-    for size in range(2, ROUNDS + 1):
-        found = {n: judge.score((total + one.excess) / size) for n, one in entrants.items()}
-        name = min(found, key=lambda n: found[n])
-        total = total + entrants[name].excess
-        chosen.append(name)
-        trail.append(found[name])
-    length = int(np.argmin(trail)) + 1
-    return Counter(chosen[:length]), trail[length - 1]
-
-
-def _pruned(
-    entrants: Mapping[str, Judged], counts: Counter[str], reached: float, start: float
-) -> tuple[dict[str, float], float]:
-    """Weights without members that gain next to nothing, the later ones first."""
-    most = min(start, reached * (1 + SMALL))
-    kept, score = Counter(counts), reached
-    while len(kept) > 1:
-        found = {
-            n: mean_score(entrants, _without(kept, n))
-            for n in reversed(list(entrants))
-            if n in kept
-        }
-        name = min(found, key=lambda n: found[n])
-        if found[name] > most:
-            break
-        kept, score = _without(kept, name), found[name]
-    return {n: kept[n] / kept.total() for n in entrants if n in kept}, score
-
-
-def _without(counts: Counter[str], name: str) -> Counter[str]:
-    return Counter({n: count for n, count in counts.items() if n != name})
+def _inverse(scores: Mapping[str, float]) -> dict[str, float]:
+    """Weights by the inverse squares of scores; equal ones where a score is 0."""
+    squares = {name: max(score, 1e-150) ** -2.0 for name, score in scores.items()}
+    total = sum(squares.values())
+    return {name: square / total for name, square in squares.items()}
 
 
 def _by_target(values: Float64, target: Int64) -> Float64:

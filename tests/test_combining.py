@@ -97,12 +97,18 @@ def test_a_candidate_that_is_right_gets_everything() -> None:
     assert combined(candidates)[0] == {"c1": 1.0}
 
 
-def test_of_equal_candidates_the_first_is_taken() -> None:
-    """Of equal candidates the first is taken, and a small gain is not worth a member."""
+def test_weights_fall_with_the_square_of_the_scores() -> None:
+    """Weights fall with the square of the scores."""
+    candidates = judged(*errors(1.0, 1.05))
+    weights, _ = combined(candidates)
+    ratio = candidates["c1"].score() / candidates["c0"].score()
+    assert weights["c0"] / weights["c1"] == pytest.approx(ratio**2)
+
+
+def test_one_that_makes_the_mean_worse_is_left_out() -> None:
+    """One whose errors are those of the best one, only larger, is of no use."""
     (error,) = errors(1.0)
-    assert combined(judged(error, error, error))[0] == {"c0": 1.0}
-    nearly = error + errors(0.02, seed=5)[0]
-    assert len(combined(judged(error, nearly))[0]) == 1
+    assert combined(judged(error, 1.1 * error))[0] == {"c0": 1.0}
 
 
 def test_only_forecasts_of_the_same_values_are_averaged() -> None:

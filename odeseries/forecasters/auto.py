@@ -54,11 +54,11 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
 
     All candidates forecast the same held-out values, after the rest of their series or in series
     of their own, from nothing but what came before. Their CRPS decides, relative to that of the
-    distribution of the training values. Weights are found by greedy selection with replacement:
-    beginning with the best candidate, the one is added with which the mean of the quantiles is
-    best. Candidates much worse than the best one, and those that gain next to nothing, take no
-    part. The last value, the mean, the training distribution and a regression on lags are among
-    the candidates, so that what is learned is used where it is worth something.
+    distribution of the training values. All that come close to the best one are averaged, with
+    weights that fall with the square of their scores, unless their mean is worse than the best
+    one alone, when the worst ones are left out. The last value, the mean, the training
+    distribution and a regression on lags are among the candidates, so that what is learned is
+    used where it is worth something.
 
     What is forecast is the weighted mean of the members' quantiles. Paths have these marginals,
     and the heaviest member's dependence in time and across targets: at every time they are put in
@@ -103,8 +103,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
 
     References
     ----------
-    Caruana, R., Niculescu-Mizil, A., Crew, G., Ksikes, A. (2004). Ensemble Selection from
-    Libraries of Models. ICML. Section 2 (weights).
+    Bates, J. M., Granger, C. W. J. (1969). The Combination of Forecasts. Operational Research
+    Quarterly 20, 451 (weights).
 
     Lichtendahl, K. C., Grushka-Cockayne, Y., Winkler, R. L. (2013). Is It Better to Average
     Probabilities or Quantiles? Management Science 59, 1594. Section 2 (quantiles).
