@@ -64,6 +64,12 @@ where there are hundreds; ``"adjoint"`` keeps nothing of the steps, and finds gr
 exact solution to the accuracy of the tolerances. torchdiffeq's and torchsde's methods have
 autograd and adjoint, the package's own stochastic ones autograd, SciPy's the adjoint alone.
 
+**Compiled steps.** ``compile=True`` makes one function of a step of the explicit Runge-Kutta
+methods, not of the loop over the steps. Compiling takes some twenty seconds for each kind of field
+and each purpose, with or without gradients, so that it is for long trainings: of a perceptron
+steps with gradients become 1.1 to 1.3 times as fast, and without gradients hardly faster or, for
+small batches, slower, as torch sees at every step whether the function still applies.
+
 **Where to begin.** Learned fields of moderate speed: ``rk4``, 20 steps over a series. Rows of
 very different spans or speeds, or where accuracy is to be stated: ``dopri5`` or ``tsit5`` at
 ``rtol=1e-3`` for training and 1e-5 for results. A Hamiltonian or second-order field over hundreds

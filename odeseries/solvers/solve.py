@@ -104,11 +104,12 @@ def solve(
         states are found; what a field in plain Python first uses elsewhere has to be named.
     compile : bool, default=False
         Whether to have ``torch.compile`` make one function of a step of the package's own explicit
-        Runge-Kutta methods. This takes some ten seconds for every method and kind of field, once
-        with and once without gradients, and on the CPU a C++ compiler; later solves of any number
-        of rows above one use it again. The numbers are those of other steps up to rounding. The
-        field has to be made of tensor operations, and is differentiated once only; the way back
-        of ``"adjoint"`` stays as it is.
+        Runge-Kutta methods. This takes some twenty seconds for every method and kind of field,
+        once with and once without gradients, and on the CPU a C++ compiler; later solves of any
+        number of rows above one use it again, and are faster where there are gradients. The
+        numbers are those of other steps up to rounding. The field has to be made of tensor
+        operations, and is differentiated once only; the way back of ``"adjoint"`` stays as it
+        is, and a closed form takes no steps.
     on_failure : {"raise", "nan"}
         Whether a row that can't be solved raises, or is NaN and leaves the others right.
 
