@@ -61,7 +61,8 @@ class LatentSDEForecaster(BaseForecaster):
     hidden : int, default=32
         Width of the networks beside the dynamics.
     n_paths : int, default=128
-        Paths of which quantiles are taken.
+        Paths of which quantiles are taken. Below the quantile of level p lies the equation's
+        probability p to about ``sqrt(p * (1 - p) / n_paths)``, an error that all series share.
     kl_warmup : int, default=50
         Steps over which the weight of the divergences from the prior rises to 1.
     n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, weight_decay, \
