@@ -139,7 +139,7 @@ def averaged(values: Float64, weights: Float64) -> Float64:
     References
     ----------
     Lichtendahl, K. C., Grushka-Cockayne, Y., Winkler, R. L. (2013). Is It Better to Average
-    Probabilities or Quantiles? Management Science 59, 1594. Equation (2).
+    Probabilities or Quantiles? Management Science 59, 1594.
     """
     whole = np.isfinite(values).all(-1, keepdims=True)
     shares = whole * weights[:, None, None, None]

@@ -107,10 +107,10 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     Quarterly 20, 451 (weights).
 
     Lichtendahl, K. C., Grushka-Cockayne, Y., Winkler, R. L. (2013). Is It Better to Average
-    Probabilities or Quantiles? Management Science 59, 1594. Section 2 (quantiles).
+    Probabilities or Quantiles? Management Science 59, 1594 (quantiles).
 
     Clark, M., Gangopadhyay, S., Hay, L., Rajagopalan, B., Wilby, R. (2004). The Schaake Shuffle.
-    Journal of Hydrometeorology 5, 243. Section 3 (paths).
+    Journal of Hydrometeorology 5, 243 (paths).
 
     Examples
     --------
