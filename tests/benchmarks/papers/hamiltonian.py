@@ -74,7 +74,7 @@ class System:
     def paths(self, field: Field, start: Tensor, span: float, n_times: int) -> Tensor:
         """Solutions by steps short enough to be exact, (n, n_times, dim)."""
         times = torch.linspace(0, span, n_times)
-        return solve(field, start, times, n_steps=10 * n_times, on_failure="nan").ys
+        return solve(field, start, times, n_steps=5 * n_times, on_failure="nan").ys
 
 
 def on_circles(low: float, high: float) -> Callable[[int], Tensor]:
