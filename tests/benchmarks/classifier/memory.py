@@ -30,7 +30,7 @@ def kept(net: torch.nn.Module) -> int:
 def main() -> None:
     """Print a table; the tolerance sets the number of steps."""
     torch.set_num_threads(1)
-    model = ode.ODENetClassifier(hidden=16, solver="dopri5", T=24.0, max_epochs=1, random_state=0)
+    model = ode.ODENetClassifier(hidden=16, solver="dopri5", T=30.0, max_epochs=1, random_state=0)
     net = model.fit(X.numpy(), X[:, 0] > 0).network_.double()
     print("| tolerance | accepted steps | autograd, kB | checkpoint, kB | adjoint, kB |")
     print("|---|---|---|---|---|")
