@@ -16,6 +16,9 @@ from odeseries.solvers.solve import solve
 
 __all__ = ["Encoder", "GRUEncoder", "ODERNNEncoder"]
 
+PART = 256
+"""Rows of a batch that are encoded at once where no gradients are wanted."""
+
 
 class Encoder(nn.Module, ABC):
     """Reads rows one after another; padding at the end changes nothing.
@@ -123,17 +126,25 @@ class ODERNNEncoder(Encoder):
         self, rows: Tensor, gaps: Tensor, length: Tensor, path: InputPath | None = None
     ) -> Tensor:
         """Encode, one row at a time, each with its own gap; a negative one goes back in time."""
+        if path is not None:
+            return self._plainly(rows.transpose(0, 1), gaps, length, path)
+        if torch.is_grad_enabled():
+            return self._read(rows, gaps, length)
+        # Rows of a batch know nothing of one another, and what is kept of a part is let go.
+        parts = zip(rows.split(PART), gaps.split(PART), length.split(PART), strict=True)
+        return torch.cat([self._read(*part) for part in parts])
+
+    def _read(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
+        """Encode as one node, where that can be."""
         rows = rows.transpose(0, 1).contiguous()
 
         def plainly(rows: Tensor) -> Tensor:
-            return self._plainly(rows, gaps, length, path)
+            return self._plainly(rows, gaps, length, None)
 
-        quickly = None
-        if path is None:
-            method = (self.solver, self.solver_params)
-            quickly = reader_of(self.dynamics, method, self.cell, rows, gaps, length, plainly)
-        if quickly is not None:
-            out = read(quickly, rows, self.dynamics, self.cell)
+        method = (self.solver, self.solver_params)
+        reader = reader_of(self.dynamics, method, self.cell, rows, gaps, length, plainly)
+        if reader is not None:
+            out = read(reader, rows, self.dynamics, self.cell)
             if bool(torch.isfinite(out.detach()).all()):
                 return out
         # Which also says what went wrong, and where.

@@ -344,7 +344,7 @@ def reader_of(
     length: Tensor,
     plain: Callable[[Tensor], Tensor],
 ) -> Reader | None:
-    """The reading written out, if that can be and gradients are wanted.
+    """The reading written out, if that can be.
 
     Parameters
     ----------
@@ -363,7 +363,7 @@ def reader_of(
     """
     solver, options = method
     jumps = jumps_of(cell)
-    if not (torch.is_grad_enabled() and jumps is not None and _is_written_out(field, rows)):
+    if jumps is None or not len(gaps) or not _is_written_out(field, rows):
         return None
     cls = type(solver) if isinstance(solver, Solver) else plugins.get("solver", solver)
     if gaps.requires_grad or not issubclass(cls, FixedStep) or options.keys() - {"step", "n_steps"}:

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from odeseries import encoders
 from odeseries.cells import SpreadCell
 from odeseries.dynamics import MLP, Linear
 from odeseries.encoders import ODERNNEncoder
@@ -137,9 +138,19 @@ def test_other_dynamics_solvers_and_gaps_with_gradients_are_read_step_by_step() 
         (reader(), gaps.clone().requires_grad_()),
     ):
         assert name_of_node(encoder(rows, gap, length)) != "_ReadBackward"
+
+
+def test_without_gradients_parts_of_a_batch_are_read_one_after_another(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each with its own gaps and lengths; an empty batch has no states."""
+    monkeypatch.setattr(encoders, "PART", 2)
+    rows, gaps, length = seen()
+    encoder = reader(("midpoint", {"step": 0.1}))
     with torch.no_grad():
-        apart = reader()(rows, gaps, length)
-    torch.testing.assert_close(apart, reader()(rows, gaps, length))
+        found = encoder(rows, gaps, length)
+        assert encoder(rows[:0], gaps[:0], length[:0]).shape == (0, DIM)
+    torch.testing.assert_close(found, encoder(rows, gaps, length))
 
 
 def test_what_goes_wrong_is_said_as_by_the_solver() -> None:

@@ -220,7 +220,7 @@ class AdaptiveStep(RungeKutta):
                 stacklevel=2,
             )
         pace = AdaptivePace(self.tableau, clock, options, compact=options.separable)
-        sink = sink_for(self.polynomials, y0, clock, exact=True)
+        sink = sink_for(self.polynomials, y0, clock, exact=True, adaptive=True)
         heard = sink if listener is None else listener.over(sink, pace)
         slope = field(clock.at(pace.elapsed, y0), y0)
         if first is None:
