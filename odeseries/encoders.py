@@ -131,7 +131,7 @@ class ODERNNEncoder(Encoder):
         if torch.is_grad_enabled():
             return self._read(rows, gaps, length)
         # Rows of a batch know nothing of one another, and what is kept of a part is let go.
-        parts = zip(rows.split(PART), gaps.split(PART), length.split(PART), strict=True)
+        parts = zip(*(torch.split(x, PART) for x in (rows, gaps, length)), strict=True)
         return torch.cat([self._read(*part) for part in parts])
 
     def _read(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
