@@ -127,7 +127,7 @@ class WindowSampler:
 def forecast_windows(
     panel: Panel, starts: Float64, rng: np.random.Generator, *, n_queries: int, most: int
 ) -> Windows:
-    """Random forecasts whose cutoff lies at or after ``starts[i]`` in series ``i``.
+    """Random forecasts whose cutoff lies at or after ``starts[i]`` in series ``i``, evenly in time.
 
     Parameters
     ----------
@@ -152,10 +152,9 @@ def forecast_windows(
     for i in rng.permutation(np.resize(np.arange(len(panel)), most)):
         span = panel.rows(int(i))
         times = panel.times[span]
-        lowest = int(np.searchsorted(times, starts[i], "left"))
         last_start = max(float(times[-1]) - 1.0, float(starts[i]))
-        highest = max(int(np.searchsorted(times, last_start, "right")), lowest + 1)
-        at = max(int(rng.integers(lowest, highest)), min(3, len(times) - 1), 1)
+        cutoff = rng.uniform(float(starts[i]), last_start)
+        at = max(int(np.searchsorted(times, cutoff, "right")), min(3, len(times) - 1), 1)
         end = int(np.searchsorted(times, times[min(at, len(times)) - 1] + 1.0, "right"))
         if end <= at:
             continue
