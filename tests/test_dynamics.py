@@ -316,6 +316,12 @@ def test_energy_is_kept(kind: str) -> None:
     torch.testing.assert_close(energy, energy[:, :1].expand_as(energy), rtol=0, atol=1e-8)
 
 
+def test_springs_may_be_left_out() -> None:
+    """Then what is level far away stays so: forces fade."""
+    dynamics, far = Hamiltonian(DIM, hidden=8, springs=False), torch.full((1, DIM), 1e4)
+    assert float(dynamics(torch.zeros(1), far).detach().abs().max()) < 1e-3
+
+
 @pytest.mark.parametrize("kind", HAMILTONIANS)
 def test_springs_hold_paths_together(kind: str) -> None:
     """From far away as well, where a perceptron's energy alone would be level."""

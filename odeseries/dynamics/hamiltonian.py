@@ -82,6 +82,9 @@ class Hamiltonian(Dynamics):
         Whether :math:`H(q, p) = V(q) + T(p)`, as methods such as leapfrog need it.
     dissipation : bool, default=False
         Whether energy is lost.
+    springs : bool, default=True
+        Whether the energy has springs beside the perceptron; without, for systems whose forces
+        fade with distance, such as planets.
 
     Raises
     ------
@@ -115,6 +118,7 @@ class Hamiltonian(Dynamics):
         depth: int = 2,
         separable: bool = False,
         dissipation: bool = False,
+        springs: bool = True,
     ) -> None:
         super().__init__(dim, n_inputs=n_inputs)
         if dim % 2:
@@ -124,8 +128,9 @@ class Hamiltonian(Dynamics):
             )
         half = dim // 2
         self.separable = separable
-        self.potential = Well(half if separable else dim, hidden, depth)
-        self.kinetic = Well(half, hidden, depth) if separable else None
+        make: type[Well] | type[Potential] = Well if springs else Potential
+        self.potential = make(half if separable else dim, hidden, depth)
+        self.kinetic = make(half, hidden, depth) if separable else None
         self.raw_damping = nn.Parameter(torch.full((half,), SLIGHT)) if dissipation else None
         self.drive = nn.Linear(n_inputs, half, bias=False) if n_inputs else None
 
