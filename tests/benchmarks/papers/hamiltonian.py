@@ -48,6 +48,8 @@ class System:
         Weight decay of perceptrons in training.
     hidden : int
         Width of their layers.
+    springs : bool
+        Whether the learned energy has springs beside its perceptron.
     """
 
     dim: int
@@ -62,6 +64,7 @@ class System:
     noise: float = 0.1
     decay: float = 3.0
     hidden: int = 64
+    springs: bool = True
 
     def field(self, t: Tensor, state: Tensor) -> Tensor:
         """Hamilton's equations."""
@@ -137,6 +140,7 @@ SYSTEMS = {
         noise=0.0,
         decay=0.0,
         hidden=200,
+        springs=False,
     ),
 }
 PAPER = {"spring": 3.8e-4, "pendulum": 2.5e-2, "two_body": 3.9e-5}
@@ -211,7 +215,8 @@ def main() -> None:
         found, begun = [], time.process_time()
         for seed in args.seeds:
             torch.manual_seed(seed)
-            dynamics = cls(system.dim, hidden=system.hidden)
+            more = {"springs": system.springs} if cls is Hamiltonian else {}
+            dynamics = cls(system.dim, hidden=system.hidden, **more)
             fit(dynamics, system, args.steps)
             found.append(energy_error(dynamics, system))
         each = " ".join(f"{error:.2e}" for error in found)
