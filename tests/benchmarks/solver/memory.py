@@ -34,7 +34,7 @@ RUNS = 3
 def problem() -> tuple[Hamiltonian, Tensor, Tensor]:
     """A conservative field sharp enough to need many steps, states and times."""
     with seeded_weights(0):
-        dynamics = Hamiltonian(DIM, hidden=HIDDEN).double()
+        dynamics = Hamiltonian(DIM, hidden=HIDDEN, springs=False).double()
     with torch.no_grad():
         for parameter in dynamics.parameters():
             parameter.mul_(SHARPNESS)
