@@ -144,7 +144,7 @@ def test_time_that_is_over_leaves_candidates_out() -> None:
         5.0, candidates=simple("last", "mean"), max_time=1e-4, random_state=0
     ).fit(noise(80))
     assert auto.best_name_ == "baseline (last)"
-    assert auto.leaderboard_.loc["baseline (mean)", "failure"] == "max_time was over"
+    assert "max_time" in auto.leaderboard_.loc["baseline (mean)", "failure"]
 
 
 def test_where_nothing_can_be_held_out_the_first_is_used() -> None:

@@ -45,6 +45,9 @@ __all__ = ["AutoForecaster"]
 FEWEST_RANKED = 100
 """Paths that are put in order at least, so that few ones are not all near the median."""
 
+MOST_APART = 8
+"""Targets up to which a forecaster that takes each by itself is among the candidates."""
+
 SHARED = ("horizon", "targets", "target_transformer", "duplicates", "time_col", "id_col", "device")
 """Parameters that concern the data and are passed on to every candidate."""
 
@@ -70,9 +73,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         How far ahead forecasts are trained; 10 % of the longest series by default.
     candidates : mapping of str to forecaster, or sequence of names and forecasters, optional
         Unfitted forecasters, or names such as ``"latent_ode"``, the simplest first. By default
-        four simple methods, a linear stochastic differential equation, then latent ODEs with
-        linear and with learned nonlinear dynamics. `horizon` and the parameters below are
-        passed on to each.
+        four simple methods, for up to eight targets a linear stochastic differential equation,
+        then latent ODEs with linear and with learned nonlinear dynamics. `horizon` and the
+        parameters below are passed on to each.
     combine : bool, default=True
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
@@ -82,8 +85,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     verbose : bool, default=False
         Whether to print the score of every candidate.
     max_time : float, str or timedelta, optional
-        Most time that the fit takes: the trials of the candidates, the first learned ones of which
-        get more, and the final fits.
+        Most time that the fit takes, trials and final fits. Where it is short, later candidates are
+        left out.
 
     Attributes
     ----------
@@ -177,6 +180,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         budget = Budget(self.max_time)
         entrants = self._entrants()
         panel, schema = next(iter(entrants.values()))._read(X, y)
+        if self.candidates is None and panel.n_targets > MOST_APART:
+            del entrants[_name(LinearSDEForecaster())]
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with one_thread():
             trials = tried(entrants, panel, schema, seed, budget)
