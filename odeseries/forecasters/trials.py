@@ -174,7 +174,7 @@ def _completed(
     """Fit a candidate on everything."""
     forecaster, found = trial.forecaster, trial.found
     recipe = forecaster._recipe(panel, schema)
-    if found is not None and found.fitted.records and allowed < trial.seconds / 2:
+    if found is not None and found.fitted.records and allowed < trial.seconds / 3:
         _warn(f"max_time leaves no time to train {name} on all data: the held-out part is not seen")
         fitted = found.fitted
     else:
