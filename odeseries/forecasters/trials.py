@@ -48,21 +48,30 @@ class Trial:
         """Whether its forecasts of the held-out part can be compared."""
         return math.isfinite(self.score)
 
+    @property
+    def needed(self) -> float:
+        """Seconds that the final fit will take: as many steps as were found best, and the rest."""
+        records = [] if self.found is None else self.found.fitted.records
+        if self.found is None or not records:
+            return self.seconds
+        training = sum(float(record["seconds"]) for record in records)
+        share = self.found.fitted.best_steps / float(records[-1]["step"])
+        return self.found.setup_seconds + min(share, 1.0) * training
+
 
 def tried(
     entrants: Mapping[str, BaseForecaster], panel: Panel, schema: Schema, seed: int, budget: Budget
 ) -> dict[str, Trial]:
     """Let every candidate forecast the held-out part, as far as there is time.
 
-    Time is kept for the final fits of those that were tried, which take as long again. All else
-    is a candidate's, which itself leaves half for its own final fit. One that would get less than
-    half of what an earlier one took is left out: few that are trained to their end forecast
-    better than many that are not.
+    Time is kept for the final fits of those that were tried. All else is a candidate's, which
+    leaves what its own final fit needs. One that would get less than an earlier one took is left
+    out: few that are trained to their end forecast better than many that are not.
     """
     trials: dict[str, Trial] = {}
     for name, forecaster in entrants.items():
         taken = [trial.seconds for trial in trials.values()]
-        allowed = budget.left() - sum(taken)
+        allowed = budget.left() - sum(trial.needed for trial in trials.values())
         if taken and allowed <= max(taken):
             reason = "max_time leaves too little for a trial"
             trials[name] = Trial(forecaster, math.inf, 0.0, reason)
@@ -74,7 +83,7 @@ def tried(
 def completed(
     chosen: Mapping[str, Trial], panel: Panel, schema: Schema, seed: int, budget: Budget
 ) -> dict[str, BaseForecaster]:
-    """Fit the chosen candidates on everything; each gets time as it took to be tried.
+    """Fit the chosen candidates on everything; each gets time as it needs.
 
     Those that fail are left out with a warning. After an interruption the other ones keep what
     they were tried with.
@@ -87,9 +96,9 @@ def completed(
     members: dict[str, BaseForecaster] = {}
     interrupted = False
     for i, (name, trial) in enumerate(chosen.items()):
-        rest = sum(t.seconds for t in list(chosen.values())[i:])
+        rest = sum(t.needed for t in list(chosen.values())[i:])
         try:
-            allowed = budget.left() * trial.seconds / rest
+            allowed = budget.left() * trial.needed / max(rest, 1e-9)
             fitted = _completed(name, trial, interrupted, panel, schema, seed, allowed)
         except OdeSeriesError as error:
             if not members and i + 1 == len(chosen):
@@ -174,7 +183,7 @@ def _completed(
     """Fit a candidate on everything."""
     forecaster, found = trial.forecaster, trial.found
     recipe = forecaster._recipe(panel, schema)
-    if found is not None and found.fitted.records and allowed < trial.seconds / 3:
+    if found is not None and found.fitted.records and allowed < trial.needed / 2:
         _warn(f"max_time leaves no time to train {name} on all data: the held-out part is not seen")
         fitted = found.fitted
     else:
