@@ -109,7 +109,6 @@ def test_latent_ode(check: TestCheck) -> None:
         "latent_dim": 2,
         "hidden": 8,
         "n_paths": 16,
-        "kl_warmup": 0,  # while it lasts, the loss rises with the weight of its divergence
         "dynamics_params": {"hidden": 8},
         "solver_params": {"step": 0.5},
     },
