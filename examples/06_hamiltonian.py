@@ -17,7 +17,7 @@ for dynamics, color in [("mlp", "#c2410c"), ("hamiltonian", "#0b7285")]:
         3.0,
         dynamics=dynamics,
         dynamics_params={"hidden": 32, "depth": 1},
-        solver="midpoint",
+        solver="rk4",
         seasonality=None,
         n_rows=8,
         batch_size=64,
