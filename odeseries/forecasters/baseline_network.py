@@ -22,6 +22,8 @@ PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 FADES = (0.05, 0.4)
 """Times, in horizons, in which what is known now loses its weight."""
 CLIP = 10.0
+TARGETS_PER_COLUMN = 3
+"""Fewer than these are not enough for a regression."""
 
 
 class BaselineNetwork(Model):
@@ -31,8 +33,9 @@ class BaselineNetwork(Model):
     ----------
     method : {"climatology", "last", "mean", "lags"}
         The guess: the mean of all, the nearest value, the mean of what is seen, or the nearest
-        value corrected by a ridge regression on lagged and seasonal values. Between two
-        observations the nearest value is the line through both, and it is not corrected.
+        value corrected by a ridge regression on lagged and seasonal values, by no more than in
+        training. Between two observations the nearest value is the line through both, and it is
+        not corrected.
     n_channels : int
         Channels.
     n_columns : int
@@ -47,6 +50,7 @@ class BaselineNetwork(Model):
     ages: Tensor
     table: Tensor
     weights: Tensor
+    bounds: Tensor
     centre: Tensor
     size: Tensor
 
@@ -58,6 +62,7 @@ class BaselineNetwork(Model):
         self.register_buffer("table", normal.clone())
         shape = (n_channels, n_columns)
         self.register_buffer("weights", torch.zeros(n_channels, n_columns + 1, dtype=torch.float64))
+        self.register_buffer("bounds", torch.zeros(n_channels, 2, dtype=torch.float64))
         self.register_buffer("centre", torch.zeros(shape, dtype=torch.float64))
         self.register_buffer("size", torch.ones(shape, dtype=torch.float64))
 
@@ -105,8 +110,9 @@ class BaselineNetwork(Model):
             return torch.where(seen, mean[:, None].double().expand_as(value), 0.0), age
         value = torch.where(seen, value, 0.0)
         if self.method == "lags":
-            columns = (_design(batch) - self.centre) / self.size
+            columns = ((_design(batch) - self.centre) / self.size).clamp(-CLIP, CLIP)
             more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
+            more = torch.minimum(torch.maximum(more, self.bounds[:, 0]), self.bounds[:, 1])
             value = torch.where(_between(batch)[:, None, None], value, value + more)
         return value, age
 
@@ -124,12 +130,13 @@ class BaselineNetwork(Model):
             columns.append(_design(batch)[..., channel, :][seen])
             left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
         x, y = torch.cat(columns), torch.cat(left)
-        if len(y) < 2:
+        if len(y) < TARGETS_PER_COLUMN * x.shape[1]:
             return
         self.centre[channel] = x.mean(0)
         spread = x.std(0)
         self.size[channel] = torch.where(spread > 1e-9, spread, 1.0)
-        z = (x - self.centre[channel]) / self.size[channel]
+        self.bounds[channel] = torch.stack([y.min(), y.max()])
+        z = ((x - self.centre[channel]) / self.size[channel]).clamp(-CLIP, CLIP)
         self.weights[channel] = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
 
     def _tabulate(self, channel: int, age: Tensor, error: Tensor) -> None:
