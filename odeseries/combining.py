@@ -115,10 +115,12 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
         and one.is_complete()
         and one.is_of_the_values_of(candidates[best])
     }
-    while len(close) > 1 and mean_score(candidates, _inverse(close)) > scores[best]:
+    while True:
+        weights = _inverse(close)
+        score = mean_score(candidates, weights)
+        if len(close) == 1 or score <= scores[best]:
+            return weights, score
         del close[max(close, key=lambda name: (close[name], name != best))]
-    weights = _inverse(close)
-    return weights, mean_score(candidates, weights)
 
 
 def averaged(values: Float64, weights: Float64) -> Float64:
@@ -149,9 +151,9 @@ def averaged(values: Float64, weights: Float64) -> Float64:
 
 
 def mean_score(candidates: Mapping[str, Judged], weights: Mapping[str, float]) -> float:
-    """Held-out score of the weighted mean of some of the candidates; see `Judged.score`."""
+    """Held-out score of the mean of candidates by weights that sum to 1; see `Judged.score`."""
     excess = sum(w * candidates[n].excess.astype(np.float64) for n, w in weights.items())
-    return candidates[next(iter(weights))].score(np.asarray(excess) / sum(weights.values()))
+    return candidates[next(iter(weights))].score(np.asarray(excess))
 
 
 def _inverse(scores: Mapping[str, float]) -> dict[str, float]:

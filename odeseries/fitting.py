@@ -528,7 +528,8 @@ def _is_asked(panel: Panel, recipe: Recipe) -> bool:
     scaled = replace(
         panel, origins=panel.origins / recipe.horizon, times=panel.times / recipe.horizon
     )
-    return len(cutoff_windows(scaled, recipe.model_cutoffs, np.zeros(len(panel)), n_queries=1)) > 0
+    anywhere, most = np.zeros(len(panel)), panel.n_rows
+    return len(cutoff_windows(scaled, recipe.model_cutoffs, anywhere, n_queries=most)) > 0
 
 
 def _complete(known: Panel, panel: Panel) -> Panel:

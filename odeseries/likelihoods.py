@@ -11,7 +11,7 @@ from scipy.special import stdtrit
 from torch import Tensor, nn
 from torch.nn import functional
 
-__all__ = ["HEADS", "GaussianHead", "Head", "QuantileHead", "StudentHead"]
+__all__ = ["HEADS", "GaussianHead", "Head", "QuantileHead", "StudentHead", "between_scores"]
 
 LEAST_FREEDOM, MOST_FREEDOM, FIRST_FREEDOM = 2.05, 100.0, 8.0
 
@@ -115,11 +115,26 @@ class QuantileHead(Head):
     def quantiles(self, raw: Tensor, centre: Tensor, scale: Tensor, levels: Tensor) -> Tensor:
         """Quantiles, linear in the normal score between the knots and beyond them."""
         knots = centre[..., None] + scale[..., None] * self.knots(raw)
-        want = torch.special.ndtri(levels.double()).to(self.scores)
-        low = (torch.searchsorted(self.scores, want, right=True) - 1).clamp(0, len(self.scores) - 2)
-        share = (want - self.scores[low]) / (self.scores[low + 1] - self.scores[low])
-        out: Tensor = knots[..., low] + share * (knots[..., low + 1] - knots[..., low])
-        return out
+        return between_scores(knots, self.scores, levels)
+
+
+def between_scores(knots: Tensor, scores: Tensor, levels: Tensor) -> Tensor:
+    """Quantiles (..., n_levels), linear in the normal score between knots and beyond them.
+
+    Parameters
+    ----------
+    knots : Tensor of shape (..., n_knots)
+        Quantiles that are known.
+    scores : Tensor of shape (n_knots,)
+        Normal scores of their levels, increasing.
+    levels : Tensor of shape (n_levels,)
+        In (0, 1).
+    """
+    want = torch.special.ndtri(levels.double()).to(scores)
+    low = (torch.searchsorted(scores, want, right=True) - 1).clamp(0, len(scores) - 2)
+    share = (want - scores[low]) / (scores[low + 1] - scores[low])
+    out: Tensor = knots[..., low] + share * (knots[..., low + 1] - knots[..., low])
+    return out
 
 
 class GaussianHead(Head):

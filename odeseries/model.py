@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from odeseries.windows import Batch
 
-__all__ = ["Model"]
+__all__ = ["ClosedForm", "Model"]
 
 
 class Model(nn.Module, ABC):
@@ -55,3 +55,22 @@ class Model(nn.Module, ABC):
             Number of paths.
         """
         raise NotImplementedError(f"{type(self).__name__} draws no paths: see has_paths")
+
+
+class ClosedForm(Model):
+    """A network that learns in ``start`` alone; its loss only judges it.
+
+    Attributes
+    ----------
+    levels : sequence of float
+        Quantiles whose pinball losses are averaged.
+    """
+
+    levels: ClassVar[Sequence[float]]
+
+    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
+        """Mean pinball loss of every window, shape (batch,)."""
+        del generator
+        levels = torch.tensor(self.levels, device=batch.targets.device, dtype=torch.float64)
+        error = batch.targets[..., None] - self.quantiles(batch, levels)[0]
+        return batch.mean_of_observed(torch.maximum(levels * error, (levels - 1) * error).mean(-1))

@@ -158,15 +158,12 @@ def forecast_windows(
         end = int(np.searchsorted(times, times[min(at, len(times)) - 1] + 1.0, "right"))
         if end <= at:
             continue
-        ahead = span.start + np.arange(at, end)
-        ahead = ahead[np.isfinite(panel.values[ahead, : panel.n_targets]).any(1)]
+        ahead = _targets(panel, span.start + np.arange(at, end))
         if not len(ahead):
             continue
         ahead = np.sort(rng.permutation(ahead)[:n_queries])
         bounds.append((int(i), span.start + at, span.start + end, span.start + end))
         rows.append(ahead)
-    if not bounds:
-        return Windows.build([], [])
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)
 
 
@@ -196,14 +193,18 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
         times = panel.times[span]
         for cutoff in cutoffs - panel.origins[i]:
             at, end = (int(np.searchsorted(times, t, "right")) for t in (cutoff, cutoff + 1.0))
-            ahead = span.start + np.arange(at, end)
-            ahead = ahead[np.isfinite(panel.values[ahead, : panel.n_targets]).any(1)]
+            ahead = _targets(panel, span.start + np.arange(at, end))
             if at == 0 or cutoff < starts[i] or not len(ahead):
                 continue
             for chunk in np.array_split(ahead, -(-len(ahead) // n_queries)):
                 bounds.append((i, span.start + at, span.start + end, span.start + end))
                 rows.append(chunk)
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)
+
+
+def _targets(panel: Panel, rows: Int64) -> Int64:
+    """Those of some rows in which a target was observed."""
+    return rows[np.isfinite(panel.values[rows, : panel.n_targets]).any(1)]
 
 
 def hidden_windows(
@@ -241,7 +242,7 @@ def hidden_windows(
         length = float(np.exp(rng.uniform(np.log(1e-3), 0.0))) if seen_left else rng.random()
         end = int(np.searchsorted(times, times[at] + length, "right"))
         hidden = span.start + np.arange(at, min(max(end, at + 1), len(times) - 1))
-        asked = hidden[np.isfinite(panel.values[hidden, : panel.n_targets]).any(1)]
+        asked = _targets(panel, hidden)
         if len(asked):
             left = span.start + at if seen_left else span.start
             bounds.append((int(i), left, int(hidden[-1]) + 1, span.stop))

@@ -50,11 +50,23 @@ class Answering(Forecaster):
     time_col: Hashable
     id_col: Hashable
     duplicates: str
+    targets: Any
     schema_: Schema
     panel_: Panel
     horizon_: float
     climatology_: Float64
     seed_: int
+
+    def _read(self, X: Any, y: Any) -> tuple[Panel, Schema]:
+        """The data of a fit, checked, and their form."""
+        return read_frame(
+            X,
+            y,
+            time_col=self.time_col,
+            id_col=self.id_col,
+            duplicates=self.duplicates,
+            targets=self.targets,
+        )
 
     @abstractmethod
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:

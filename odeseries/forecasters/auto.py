@@ -178,10 +178,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         """
         self._validate_params()
         budget = Budget(self.max_time)
-        entrants = self._entrants()
-        panel, schema = next(iter(entrants.values()))._read(X, y)
-        if self.candidates is None and panel.n_targets > MOST_APART:
-            del entrants[_name(LinearSDEForecaster())]
+        panel, schema = self._read(X, y)
+        entrants = self._entrants(panel.n_targets)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         with one_thread():
             trials = tried(entrants, panel, schema, seed, budget)
@@ -272,9 +270,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
                 best = name
         return {best: 1.0}
 
-    def _entrants(self) -> dict[str, BaseForecaster]:
+    def _entrants(self, n_targets: int) -> dict[str, BaseForecaster]:
         """Copies of the candidates by name, with the parameters that all share."""
-        given = _defaults() if self.candidates is None else self.candidates
+        given = _defaults(n_targets) if self.candidates is None else self.candidates
         if isinstance(given, Mapping):
             named = {name: clone(one) for name, one in given.items()}
         else:
@@ -291,15 +289,11 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         return named
 
 
-def _defaults() -> list[BaseForecaster]:
+def _defaults(n_targets: int) -> list[BaseForecaster]:
     """The simplest first; of the learned ones, the strongest first, which get more time."""
     simple = [BaselineForecaster(method=m) for m in ("climatology", "last", "mean", "lags")]
-    return [
-        *simple,
-        LinearSDEForecaster(),
-        LatentODEForecaster(),
-        LatentODEForecaster(dynamics="mlp"),
-    ]
+    apart = [LinearSDEForecaster()] if n_targets <= MOST_APART else []
+    return [*simple, *apart, LatentODEForecaster(), LatentODEForecaster(dynamics="mlp")]
 
 
 def _name(forecaster: BaseForecaster) -> str:

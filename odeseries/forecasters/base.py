@@ -30,7 +30,6 @@ from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
     Schema,
-    read_frame,
 )
 from odeseries.frames.asked import as_index
 from odeseries.frames.schema import check_stamps
@@ -251,17 +250,6 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         if store is not None and not fitted.interrupted:
             store.remove()
         return self
-
-    def _read(self, X: Any, y: Any) -> tuple[Panel, Schema]:
-        """The data of a fit, checked, and their form."""
-        return read_frame(
-            X,
-            y,
-            time_col=self.time_col,
-            id_col=self.id_col,
-            duplicates=self.duplicates,
-            targets=self.targets,
-        )
 
     def _conclude(
         self, schema: Schema, panel: Panel, recipe: Recipe, fitted: Fitted, seed: int

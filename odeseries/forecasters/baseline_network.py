@@ -9,7 +9,7 @@ from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
 from odeseries.metrics import LEVELS
-from odeseries.model import Model
+from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
 
 __all__ = ["METHODS", "BaselineNetwork", "n_features"]
@@ -26,7 +26,7 @@ TARGETS_PER_COLUMN = 3
 """Fewer than these are not enough for a regression."""
 
 
-class BaselineNetwork(Model):
+class BaselineNetwork(ClosedForm):
     """A guess at the query, and the quantiles of its errors by the age of the last value.
 
     Parameters
@@ -46,6 +46,8 @@ class BaselineNetwork(Model):
     Golub, G. H., Heath, M., Wahba, G. (1979). Generalized Cross-Validation as a Method for
     Choosing a Good Ridge Parameter. Technometrics 21, 215. Equation (1.4).
     """
+
+    levels = tuple(LEVELS)
 
     ages: Tensor
     table: Tensor
@@ -76,14 +78,6 @@ class BaselineNetwork(Model):
             age, error = (torch.cat(part) for part in zip(*parts, strict=True))
             if len(error):
                 self._tabulate(channel, age, error)
-
-    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        """Mean pinball loss of every window, shape (batch,)."""
-        del generator
-        levels = torch.tensor(LEVELS, device=self.table.device)
-        quantiles, _ = self.quantiles(batch, levels)
-        error = batch.targets[..., None] - quantiles
-        return batch.mean_of_observed(torch.maximum(levels * error, (levels - 1) * error).mean(-1))
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from odeseries.anchoring import Anchor, Anchored
-from odeseries.model import Model
+from odeseries.likelihoods import between_scores
+from odeseries.model import ClosedForm
 from odeseries.stationary import N_WAVES, StationaryLaw, first_constants
 from odeseries.windows import Batch
 
@@ -29,7 +30,7 @@ NORMAL_TARGETS = 200.0
 """Errors that the normal distribution counts for, where the shape of the errors is learned."""
 
 
-class LinearSDENetwork(Model):
+class LinearSDENetwork(ClosedForm):
     r"""Gaussian conditioning of a sum of linear stochastic differential equations.
 
     Each channel is a constant, drifts :math:`dx = v\,dt`, :math:`dv = -\lambda^2 x\,dt -
@@ -56,6 +57,8 @@ class LinearSDENetwork(Model):
     C. K. I. (2006). Gaussian Processes for Machine Learning. Equations (2.25), (2.26), (2.30).
     """
 
+    levels = LEVELS
+
     rates: Tensor
     constants: Tensor
     scores: Tensor
@@ -79,22 +82,11 @@ class LinearSDENetwork(Model):
         self._maximise(*_longest([self._centred(batch) for batch in batches]))
         self._shape(batches)
 
-    def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
-        """Mean pinball loss of every window, shape (batch,)."""
-        del generator
-        levels = torch.tensor(LEVELS, device=self.knots.device, dtype=torch.float64)
-        error = batch.targets[..., None] - self.quantiles(batch, levels)[0]
-        return batch.mean_of_observed(torch.maximum(levels * error, (levels - 1) * error).mean(-1))
-
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
         mean, spread, anchored = self._conditional(batch)
-        score = torch.special.ndtri(levels.double())
-        low = torch.searchsorted(self.scores, score, right=True) - 1
-        low = low.clamp(0, len(LEVELS) - 2)
-        share = (score - self.scores[low]) / (self.scores[low + 1] - self.scores[low])
-        shape = self.knots[:, low] * (1 - share) + self.knots[:, low + 1] * share
+        shape = between_scores(self.knots, self.scores, levels)
         return mean[..., None] + spread[..., None] * shape, anchored.age
 
     def _centred(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
