@@ -74,14 +74,14 @@ def written_out(net: nn.Module) -> Written | None:
 _UNROLLED: ContextVar[dict[nn.Module, Written]] = ContextVar("unrolled", default={})  # noqa: B039  # never changed
 
 
-def in_one_precision(net: nn.Module) -> bool:
-    """Whether operations keep to the precision of the parameters."""
-    return not torch.is_autocast_enabled(next(net.parameters()).device.type)
+def in_one_precision(weight: Tensor) -> bool:
+    """Whether operations keep to the precision of the weights, where these are."""
+    return not torch.is_autocast_enabled(weight.device.type)
 
 
 def is_plain(net: Perceptron) -> bool:
     """Whether there is nothing but linear layers and tanh, in one precision."""
-    return in_one_precision(net) and all(
+    return in_one_precision(next(net.parameters())) and all(
         type(layer) is (nn.Tanh if i % 2 else nn.Linear) for i, layer in enumerate(net.layers)
     )
 

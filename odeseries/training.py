@@ -307,12 +307,12 @@ class Loop(Generic[B]):
                 parameter.grad = None
             value = self._backward(batch)
             grads = [p.grad for p in self._parameters if p.grad is not None]
-            norm = nn.utils.get_total_norm(grads, foreach=True)
-            if not (math.isfinite(value) and math.isfinite(float(norm))):
+            norm = float(torch.stack(torch._foreach_norm(grads)).norm()) if grads else 0.0
+            if not (math.isfinite(value) and math.isfinite(norm)):
                 self._skip()
                 return math.nan
-            if float(norm) > CLIP_NORM:
-                torch._foreach_mul_(grads, CLIP_NORM / float(norm))
+            if norm > CLIP_NORM:
+                torch._foreach_mul_(grads, CLIP_NORM / norm)
             self.optimizer.step()
             self.averaged.update()
             return value

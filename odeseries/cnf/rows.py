@@ -36,7 +36,10 @@ class Rows:
 
     def take(self, chosen: Tensor | slice) -> Rows:
         """Some of the rows."""
-        return Rows(self.x[chosen], self.condition[chosen], self.weights[chosen])
+        columns = (self.x, self.condition, self.weights)
+        if isinstance(chosen, slice):
+            return Rows(*(column[chosen] for column in columns))
+        return Rows(*(column.index_select(0, chosen) for column in columns))
 
     def steps_per_epoch(self, size: int, least: int) -> int:
         """Batches of an epoch: a pass, or more where a pass has too few."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import mse_loss
 
 from odeseries.checkpoints import Randomness
 from odeseries.cnf.flow import Flow
@@ -116,11 +117,13 @@ class Task:
         r"""Weighted mean of :math:`\|v(t, s_t) - \dot s_t\|^2 / d`, the times spread evenly."""
         n, dim = rows.x.shape
         # In the order of the rows, which is random.
-        t = ((torch.arange(n) + self._uniform(n)) / n)[:, None].to(rows.x.device)
+        t = torch.linspace(0, 1 - 1 / n, n).add_(self._uniform(n), alpha=1 / n)[:, None]
+        t = t.to(rows.x.device)
         state, velocity = on_path(t, self._normal(n, dim).to(rows.x.device), rows.x)
         with unrolled(self.flow.velocity):
-            missed = self.flow.velocity(t, state, rows.condition) - velocity
-        return torch.dot(rows.weights, missed.square().sum(-1)) / (n * dim)
+            found = self.flow.velocity(t, state, rows.condition)
+        missed = mse_loss(found, velocity, reduction="none")
+        return torch.dot(rows.weights, missed.sum(-1)) / (n * dim)
 
     def _likelihood(self, rows: Rows) -> Tensor:
         """Weighted mean of the negative logarithm of the density, in nats a dimension."""

@@ -110,8 +110,9 @@ class Velocity(nn.Module):
 
     def _inputs(self, t: Tensor, condition: Tensor) -> Tensor:
         """The time as waves, and the condition."""
-        angles = (t * self.waves).expand(len(condition), -1)
-        return torch.cat([angles.cos(), angles.sin(), condition], -1)
+        angles = t * self.waves
+        waves = torch.cat([angles.cos(), angles.sin()], -1).expand(len(condition), -1)
+        return torch.cat([waves, condition], -1) if condition.shape[-1] else waves
 
 
 def divergence_by_rows(slope: Tensor, state: Tensor, *, create_graph: bool) -> Tensor:

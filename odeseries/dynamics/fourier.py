@@ -101,7 +101,8 @@ class Fourier(Dynamics, Unrollable):
     def unroll(self) -> Waves | None:
         """Itself for one graph, unless a layer was made something else."""
         layers = [self.first, self.second, self.last]
-        if any(type(layer) is not nn.Linear for layer in layers) or not in_one_precision(self):
+        plain = all(type(layer) is nn.Linear for layer in layers)
+        if not plain or not in_one_precision(self.first.weight):
             return None
         return Waves([p for layer in layers for p in (layer.weight, layer.bias)], self.n_waves)
 

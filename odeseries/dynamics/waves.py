@@ -109,10 +109,9 @@ class _Inside(NamedTuple):
     @classmethod
     def of(cls, layers: Sequence[Tensor], x: Tensor, n_waves: int) -> _Inside:
         """Features and their slopes, and the same of the second layer."""
-        phases, rest = linear(x, layers[0], layers[1]).split_with_sizes(
-            [n_waves, len(layers[0]) - n_waves], -1
-        )
-        bumps = rest.tanh()
+        both = linear(x, layers[0], layers[1])
+        # Copied, as functions of what lies together are quicker.
+        phases, bumps = both[:, :n_waves].contiguous(), both[:, n_waves:].contiguous().tanh()
         features = torch.cat([phases.sin(), bumps], -1)
         slopes = torch.cat([phases.cos(), 1 - bumps * bumps], -1)
         arguments = linear(features, layers[2], layers[3])
@@ -168,9 +167,10 @@ class _Evaluation(torch.autograd.Function):
             notes.clear()
             carried = notes.blank
         mixing = None if growth is None else (growth[:, None], mixed, notes.mixed)
-        back, pairs, more = _back(notes.frozen, _Inside(*kept), x, grad, mixing, notes.n_waves)
+        pairs, more = _back(notes.frozen, _Inside(*kept), x, grad, mixing, notes.n_waves)
         notes.add(pairs, more)
-        return back, carried, None, None
+        of_x = pairs[0][0].mm(notes.frozen[0]) if ctx.needs_input_grad[0] else None
+        return of_x, carried, None, None
 
 
 def _back(
@@ -180,8 +180,8 @@ def _back(
     grad: Tensor,
     mixing: tuple[Tensor, Tensor, Tensor] | None,
     n_waves: int,
-) -> tuple[Tensor, list[Pair], Pair | None]:
-    """Gradient at the input, and the pairs of the three layers and of the mixing factor.
+) -> tuple[list[Pair], Pair | None]:
+    """The pairs of the three layers and of the mixing factor.
 
     The mixing is the gradient at the divergence (batch, 1), :math:`M g'` and :math:`M`.
     """
@@ -195,7 +195,7 @@ def _back(
     if mixing is not None and more is not None:
         first = torch.addcmul(first, more[0].mm(factor), inside.turns(n_waves))
     pairs = [(first, x), (second, inside.features), (grad, inside.hidden)]
-    return first.mm(layers[0]), pairs, more
+    return pairs, more
 
 
 def _products(pairs: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
@@ -219,10 +219,10 @@ def _differentiably(notes: _Sums, x: Tensor, grad: Tensor, growth: Tensor | None
     if growth is not None:
         factor = mixed_layers(*layers[::2])
         mixing = (growth[:, None], linear(inside.slopes, factor), factor)
-    back, pairs, more = _back(layers, inside, x, grad, mixing, notes.n_waves)
+    pairs, more = _back(layers, inside, x, grad, mixing, notes.n_waves)
     weights, biases = _products(pairs)
     if more is not None:
         added = _unmixed(more[0].t().mm(more[1]), layers[::2])
         weights = [a + b for a, b in zip(weights, added, strict=True)]
     grads = [g for layer in zip(weights, biases, strict=True) for g in layer]
-    return back, torch.cat([g.flatten() for g in grads])
+    return pairs[0][0].mm(layers[0]), torch.cat([g.flatten() for g in grads])

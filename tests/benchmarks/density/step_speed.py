@@ -84,7 +84,7 @@ def main() -> None:
         if args.zuko:
             row["zuko exact"] = _milliseconds(_zuko(dim, exact=True), 2)
             row["zuko hutchinson"] = _milliseconds(_zuko(dim, exact=False), 4)
-        print(f"d = {dim}:", ", ".join(f"{k} {v:.1f}" for k, v in row.items()), flush=True)
+        print(f"d = {dim}:", ", ".join(f"{k} {v:.2f}" for k, v in row.items()), flush=True)
 
 
 if __name__ == "__main__":
