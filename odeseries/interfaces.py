@@ -214,6 +214,21 @@ class Dynamics(nn.Module, ABC):
         """
         del frequencies
 
+    def start_acceleration(self, weight: Tensor, bias: Tensor) -> None:
+        """Initialise from a linear equation of second order; ignored unless overridden.
+
+        Asked of a dynamics of order 2, whose state is (positions, velocities), by a forecaster
+        that has found such an equation in its data.
+
+        Parameters
+        ----------
+        weight : Tensor of shape (n_positions, 2 * n_positions + n_inputs)
+            Of positions, velocities and inputs in the acceleration.
+        bias : Tensor of shape (n_positions,)
+            What is added.
+        """
+        del weight, bias
+
     def start_noise(self, size: Tensor) -> None:
         """Initialise the diffusion from disturbances found in data; ignored unless overridden.
 

@@ -34,7 +34,10 @@ class NeuralODEForecaster(FlowForecaster):
 
     A series is cut into stretches of a horizon, each shot from a start of its own that is a
     function of the rows before it (multiple shooting with an encoder): no path is longer than
-    the horizon in training, however long the series is. Forecasts may go far beyond it.
+    the horizon in training, however long the series is. Forecasts may go far beyond it. Dynamics
+    of second order begin with the damped oscillations, one for each position, that explain
+    the stretches best by least squares; so give the ``"second_order"`` of a channel that is
+    a sum of two oscillations ``extra_dims=1``, and a horizon that shows how they fade.
 
     Parameters
     ----------
@@ -55,6 +58,10 @@ class NeuralODEForecaster(FlowForecaster):
     input_interpolation : {"linear", "previous"}, default="linear"
         How known covariates go on between their times: along straight lines, or held until the
         next one.
+    feedthrough : bool, default=False
+        Whether known covariates also move what is seen at once, in proportion: an acceleration
+        that is measured beside the force, a current with its voltage. The state is then what is
+        seen without that part.
     hidden : int, default=32
         Width of the encoder and of the head; that of the dynamics is one of its own parameters.
     n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, patience, \
@@ -96,6 +103,7 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
         "head": [StrOptions(set(HEADS))],
         "solver_params": [dict, None],
         "input_interpolation": [StrOptions({"linear", "previous"})],
+        "feedthrough": ["boolean"],
         "hidden": [Interval(Integral, 1, None, closed="left")],
     }
     _input_noise: ClassVar[float] = 0.0
@@ -107,6 +115,7 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
     solver: Any = "rk4"
     solver_params: dict[str, Any] | None = None
     input_interpolation: Interpolation = "linear"
+    feedthrough: bool = False
     hidden: int = 32
     weight_decay: float = 0.0
 
@@ -127,4 +136,5 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
             step=bounded(None, spec)["step"],
             interpolation=self.input_interpolation,
             periods=spec.periods,
+            feedthrough=self.feedthrough,
         )

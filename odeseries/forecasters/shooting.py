@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -14,6 +15,7 @@ from odeseries.anchoring import Anchor, Anchored
 from odeseries.driving import Driven, InputPath, Waves
 from odeseries.encoders import Encoder
 from odeseries.forecasters.network import CLIP, SHORT, Interpolation, Sizes, input_path
+from odeseries.forecasters.oscillations import Excerpt, Oscillations, acceleration
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
@@ -24,11 +26,14 @@ __all__ = ["ShootingNetwork"]
 
 SLOWEST, FASTEST = 1.0, 100.0
 LARGEST_STEP = 0.5
+FASTEST_TURN = 1.0
+MOST_WINDOWS = 64
 
 
 class ShootingNetwork(Traced):
     """One path of the dynamics through the data, from the nearest rows to the queries.
 
+    A dynamics of second order begins with the damped oscillations that explain the channels best.
     The state at the anchor of a window is the last values, lifted, and what a linear map and an
     encoder of the rows make of the rows before: noise, hidden coordinates, velocities. Ahead of
     the anchor the path runs with time, before it against time. Between two observations the path
@@ -56,6 +61,8 @@ class ShootingNetwork(Traced):
     periods : tuple of float
         Periods in horizons: a dynamics made for two more inputs each is driven by their sines and
         cosines, another one starts at them.
+    feedthrough : bool
+        Whether known inputs also move the channels at once.
     """
 
     rate: Tensor
@@ -73,6 +80,7 @@ class ShootingNetwork(Traced):
         step: float,
         interpolation: Interpolation,
         periods: tuple[float, ...],
+        feedthrough: bool = False,
     ) -> None:
         super().__init__()
         self.sizes, self.interpolation = sizes, interpolation
@@ -86,6 +94,8 @@ class ShootingNetwork(Traced):
         self.local = nn.Linear(3, sizes.hidden)
         self.channel = nn.Parameter(0.1 * torch.randn(sizes.n_channels, sizes.hidden))
         self.decode = nn.Linear(sizes.hidden, head.n_outputs)
+        n_direct = sizes.n_inputs if feedthrough else 0
+        self.direct = nn.Parameter(torch.zeros(n_direct, sizes.n_channels))
         for layer in (self.observer, self.correction, self.decode):
             nn.init.zeros_(layer.weight)
         nn.init.zeros_(self.correction.bias)
@@ -99,6 +109,26 @@ class ShootingNetwork(Traced):
         if self.periods:
             turns = 2 * torch.pi / torch.tensor(self.periods)
             self.dynamics.start_at((turns / self.rate.cpu()).float())
+        if self.dynamics.order == 2:
+            self._start_oscillating(batches)
+
+    def _start_oscillating(self, batches: Sequence[Batch]) -> None:
+        """Begin with the oscillations that explain every channel best, if there are any to find."""
+        n, n_channels = self.dynamics.state_dim // 2, self.sizes.n_channels
+        if n < n_channels:
+            return
+        fastest = FASTEST_TURN / self._options().get("step", LARGEST_STEP)
+        chosen = [(b, self._drive(b.left)) for b in _forecasts(batches)]
+        found = []
+        for c in range(n_channels):
+            excerpts = [Excerpt.of(b, path, self.pace, c) for b, path in chosen]
+            count = len(range(c, n, n_channels))
+            best = Oscillations.found(excerpts, count, fastest, len(self.direct))
+            if best is None:
+                return
+            found.append(best)
+        self.dynamics.start_acceleration(*acceleration(found, n))
+        self.direct.copy_(torch.from_numpy(np.stack([x.direct for x in found], 1)))
 
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
         """Loss of every window, averaged over its observed targets; shape (batch,)."""
@@ -117,6 +147,7 @@ class ShootingNetwork(Traced):
         anchored = self.anchor(batch)
         states, _ = self.trace(batch)
         path = self.dynamics.read(states)[..., : self.sizes.n_channels]
+        path = path + self._at_once(batch.inputs)
         age = anchored.age
         size = torch.log(anchored.spread / anchored.scale[:, None])
         features = torch.stack([torch.log1p(10 * age), torch.exp(-age / SHORT), size], -1)
@@ -124,6 +155,10 @@ class ShootingNetwork(Traced):
         # The path is the location.
         raw = torch.cat([torch.zeros_like(raw[..., :1]), raw[..., 1:]], -1)
         return raw, path, anchored
+
+    def _at_once(self, inputs: Tensor) -> Tensor:
+        """By how much known inputs (..., n_inputs) move the channels at once."""
+        return inputs[..., : len(self.direct)].clamp(-CLIP, CLIP) @ self.direct
 
     @property
     def n_visible(self) -> int:
@@ -155,7 +190,9 @@ class ShootingNetwork(Traced):
 
     def _start(self, side: Side) -> Tensor:
         """State at the anchor of a side, (batch, state_dim)."""
-        last = functional.pad(side.lags[..., 0], (0, self.dynamics.dim - self.sizes.n_channels))
+        moved = self._at_once(_nearest(side, side.inputs))
+        hidden = self.dynamics.dim - self.sizes.n_channels
+        last = functional.pad(side.lags[..., 0] - moved, (0, hidden))
         seen = self._seen(side)
         # Against time, slopes and their like have the other sign.
         seen = functional.pad(seen, (seen.shape[1], 0) if side.backward else (0, seen.shape[1]))
@@ -226,11 +263,31 @@ class ShootingNetwork(Traced):
 
     def _miss(self, states: Tensor, right: Side) -> Tensor:
         """What the states lack at the first row after the queries, 0 where that is not known."""
-        row = (right.length - 1)[:, None, None].expand(-1, 1, right.values.shape[-1])
-        values, mask = (x.gather(1, row)[:, 0] for x in (right.values, right.mask))
+        values, mask, inputs = (
+            _nearest(right, x) for x in (right.values, right.mask, right.inputs)
+        )
         n = self.sizes.n_channels
-        miss = (values - self.dynamics.read(states)[:, :n]) * mask
+        miss = (values - self.dynamics.read(states)[:, :n] - self._at_once(inputs)) * mask
         return functional.pad(miss, (0, states.shape[1] - n))
+
+
+def _nearest(side: Side, rows: Tensor) -> Tensor:
+    """The last read of some rows (batch, n_rows, width); shape (batch, width)."""
+    last = (side.length - 1)[:, None, None].expand(-1, 1, rows.shape[-1])
+    return rows.gather(1, last)[:, 0]
+
+
+def _forecasts(batches: Sequence[Batch]) -> Iterator[Batch]:
+    """Some windows that are asked for from before them alone, and have been observed there."""
+    left = MOST_WINDOWS
+    for batch in batches:
+        seen = batch.left.present & (batch.left.length > 1)
+        if batch.right is not None:
+            seen = seen & ~batch.right.present
+        rows = seen.nonzero()[:left, 0]
+        left -= len(rows)
+        if len(rows):
+            yield batch.take(rows).to(torch.device("cpu"))
 
 
 def _chosen(first: Tensor, one: InputPath | None, other: InputPath | None) -> InputPath | None:
