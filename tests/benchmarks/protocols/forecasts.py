@@ -15,6 +15,7 @@ import pandas as pd
 import torch
 
 import odeseries as ode
+from tests.benchmarks.papers.thinned import Budget
 
 __all__ = ["DATA", "Timer", "made", "mean_forecast", "parser", "summary"]
 
@@ -48,6 +49,7 @@ def parser(description: str | None, more: Sequence[str] = ()) -> argparse.Argume
     out.add_argument("--params", default="", help="such as dynamics=mlp,n_members=2")
     out.add_argument("--seed", type=int, default=0)
     out.add_argument("--seconds", type=float, default=None, help="most seconds of a fit")
+    out.add_argument("--processor", type=float, help="seconds of processor of a fit, about")
     out.add_argument(
         "--part",
         choices=("valid", "test"),
@@ -60,9 +62,11 @@ def parser(description: str | None, more: Sequence[str] = ()) -> argparse.Argume
 def made(given: argparse.Namespace, horizon: Any, defaults: dict[str, Any], **more: Any) -> Any:
     """The forecaster that the arguments name, by a protocol's defaults unless they say else."""
     torch.set_num_threads(1)
-    chosen = dict(defaults) if given.forecaster == "latent_ode" else {}
+    chosen = {} if given.forecaster == "baseline" else dict(defaults)
     chosen.update(_params(given.params))
     cls = FORECASTERS[given.forecaster]
+    if given.processor is not None:
+        chosen["callbacks"] = Budget(given.processor)
     out = cls(horizon, random_state=given.seed, max_time=given.seconds, **more)
     return out.set_params(**chosen)
 
