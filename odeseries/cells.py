@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.nets import Perceptron
-from odeseries.stacked import Layers
+from odeseries.stacked import WINDOW, Layers
 
 __all__ = ["Jumps", "SpreadCell", "jumps_of"]
 
@@ -100,8 +100,8 @@ class Jumps(ABC):
         """Put the state after a row."""
 
     @abstractmethod
-    def begin_back(self) -> None:
-        """Begin the way back, from the last row."""
+    def begin_back(self, *, at_rows: bool) -> None:
+        """Begin the way back, from the last row; to the rows too if that is asked for."""
 
     @abstractmethod
     def back(self, i: int, grad: Tensor) -> Tensor:
@@ -113,7 +113,7 @@ class Jumps(ABC):
 
     @abstractmethod
     def at_rows(self) -> Tensor:
-        """Gradient at the rows, (n_rows, batch, n_features)."""
+        """Gradient at the rows, (n_rows, batch, n_features), after ``sums``."""
 
 
 class SpreadJumps(Jumps):
@@ -123,8 +123,8 @@ class SpreadJumps(Jumps):
     def stacks(parameters: Sequence[Tensor], rows: Tensor, hidden: int) -> list[Tensor]:
         """Layers of gates and candidate, reset states, signs of the candidate's spread."""
         count, batch, _ = rows.shape
-        gates = Layers.stacks(parameters[:4], count, batch, rows)
-        candidate = Layers.stacks(parameters[4:], count, batch, rows)
+        gates = Layers.stacks(parameters[:4], count, batch)
+        candidate = Layers.stacks(parameters[4:], count, batch)
         reset = rows.new_empty(count, batch, hidden)
         return [*gates, *candidate, reset, rows.new_empty(count, batch, hidden // 2)]
 
@@ -137,8 +137,8 @@ class SpreadJumps(Jumps):
     ) -> None:
         *layers, reset, self.signs = stacks
         self.rows, self.parameters = rows, parameters
-        self.gates = Layers(parameters[:4], states[:-1], layers[:2])
-        self.candidate = Layers(parameters[4:], reset, layers[2:])
+        self.gates = Layers(parameters[:4], states[:-1], layers[:2], rows)
+        self.candidate = Layers(parameters[4:], reset, layers[2:], rows)
         self.states, self.after_reset, self.new = map(halves, (states, reset, layers[3]))
         self.update, self.reset = halves(layers[1])[..., None, :].unbind(-3)
 
@@ -160,24 +160,34 @@ class SpreadJumps(Jumps):
         spread.abs_()
         torch.lerp(new, before, update, out=after)
 
-    def begin_back(self) -> None:
-        """Take all factors at once."""
-        self.gates.begin_back()
-        self.candidate.begin_back()
-        before, left = self.states[:-1], 1 - self.update
-        signed = torch.stack([torch.ones_like(self.signs), self.signs], -2)
+    def begin_back(self, *, at_rows: bool) -> None:
+        """Begin the way back."""
+        self.gates.begin_back(at_known=at_rows)
+        self.candidate.begin_back(at_known=at_rows)
+        self.low = len(self.rows)
+
+    def _open(self, i: int) -> None:
+        """Take all factors of some rows at once."""
+        self.low = max(0, i + 1 - WINDOW)
+        part = slice(self.low, i + 1)
+        before, new, signs = self.states[part], self.new[part], self.signs[part]
+        update, reset = self.update[part], self.reset[part]
+        left = 1 - update
+        signed = torch.stack([torch.ones_like(signs), signs], -2)
         factors = (
-            (before - self.new) * (self.update * left),
+            (before - new) * (update * left),
             signed * left,
-            before * (self.reset * (1 - self.reset)),
-            self.update.expand_as(before),
-            self.reset.expand_as(before),
+            before * (reset * (1 - reset)),
+            update.expand_as(before),
+            reset.expand_as(before),
         )
         self.factors = _by_row(*(factor.flatten(2) for factor in factors))
 
     def back(self, i: int, grad: Tensor) -> Tensor:
         """From the gradient at the state after a row to that at the state before."""
-        at_update, at_new, at_reset, update, reset = self.factors[i]
+        if i < self.low:
+            self._open(i)
+        at_update, at_new, at_reset, update, reset = self.factors[i - self.low]
         back = self.candidate.back(i, grad * at_new)
         gates = torch.cat([grad * at_update, back * at_reset], 1)
         gates = gates.view(len(grad), 2, 2, -1).sum(2).flatten(1)
@@ -185,19 +195,11 @@ class SpreadJumps(Jumps):
 
     def sums(self) -> list[Tensor]:
         """Gradients of the parameters, after all rows."""
-        return [*self.gates.sums(self.rows), *self.candidate.sums(self.rows)]
+        return [*self.gates.sums(), *self.candidate.sums()]
 
     def at_rows(self) -> Tensor:
         """Gradient at the rows, (n_rows, batch, n_features)."""
-        width = self.rows.shape[-1]
-        found = [
-            layers.sensitivity(0).mm(weight[:, -width:])
-            for layers, weight in (
-                (self.gates, self.parameters[0]),
-                (self.candidate, self.parameters[4]),
-            )
-        ]
-        return (found[0] + found[1]).view_as(self.rows)
+        return self.gates.gradient_at_known() + self.candidate.gradient_at_known()
 
 
 class GRUJumps(Jumps):
@@ -238,8 +240,9 @@ class GRUJumps(Jumps):
         new.addcmul_(reset, turned).tanh_()
         torch.lerp(new, before, update, out=after)
 
-    def begin_back(self) -> None:
+    def begin_back(self, *, at_rows: bool) -> None:
         """Take all factors at once."""
+        del at_rows
         _, turned, new = self.kept
         at_new = (1 - self.update) * (1 - new * new)
         at_update = (self.before - new) * (self.update * (1 - self.update))

@@ -286,11 +286,11 @@ class Reading:
     def back(self, grad: Tensor, *, at_rows: bool) -> list[Tensor | None]:
         """Gradients at the rows, if they are asked for, and at all parameters."""
         self.flow.begin_back()
-        self.jumps.begin_back()
+        self.jumps.begin_back(at_rows=at_rows)
         for i in reversed(range(len(self.states) - 1)):
             grad = self._row_back(i, grad)
-        rows = self.jumps.at_rows() if at_rows else None
-        return [rows, *self.flow.field.sums(), *self.jumps.sums()]
+        sums = [*self.flow.field.sums(), *self.jumps.sums()]
+        return [self.jumps.at_rows() if at_rows else None, *sums]
 
     def _row_back(self, i: int, grad: Tensor) -> Tensor:
         """From the gradient at the state after a row to that after the row before."""

@@ -69,6 +69,7 @@ class Dense(Sink):
     def __init__(self, polynomials: tuple[Row, ...], y0: Tensor, clock: Clock) -> None:
         self.polynomials, self.y0, self.clock = polynomials, y0, clock
         self.used = [j for j, weights in enumerate(polynomials) if any(weights)]
+        self.all_rows = True
         self.rows = torch.arange(len(y0), device=y0.device)
         # The first times, where nothing has elapsed, are taken out of the first step.
         self.reached = torch.full_like(clock.span, -1)
@@ -78,7 +79,7 @@ class Dense(Sink):
 
     def resume(self, rows: Tensor, reached: Tensor) -> None:
         """Begin on the way, with some rows of the batch, where nothing has been taken yet."""
-        self.rows, self.reached = rows, reached.detach()
+        self.rows, self.reached, self.all_rows = rows, reached.detach(), False
 
     def record(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Keep a step; take the states out of those before if there are many."""
@@ -90,6 +91,7 @@ class Dense(Sink):
     def leave(self, y: Tensor, keep: Tensor) -> None:
         """Take the states out of the steps, whose rows are about to change."""
         self.flush()
+        self.all_rows = False
         self.rows, self.reached, self.clock = (
             self.rows[keep],
             self.reached[keep],
@@ -121,12 +123,25 @@ class Dense(Sink):
 
     def _states(self, which: Tensor, share: Tensor) -> Tensor:
         """States (batch * n_times, size) within steps of these numbers, at shares of them."""
-        parts = torch.stack(self.parts, 1).flatten(2)
-        shares = [polynomial(self.polynomials[j], share) for j in self.used]
-        weights = torch.stack([torch.ones_like(share), *shares], 2).to(parts.dtype)
-        steps = torch.arange(len(self.spans), device=which.device)
-        own = (which[:, :, None] == steps)[..., None]
-        return (own * weights[:, :, None]).flatten(2).bmm(parts).flatten(0, 1)
+        n_steps, size = len(self.spans), 1 + len(self.used)
+        shape = (len(which), n_steps, size, self.y0.shape[1:].numel())
+        parts = torch.stack(self.parts, 1).reshape(shape)
+        powers, coefficients = self._powers(share), parts.new_tensor(self._coefficients())
+        own = which[:, :, None] == torch.arange(n_steps, device=which.device)
+        weights = torch.where(own[..., None], powers.to(parts.dtype)[:, :, None], 0)
+        return weights.flatten(2).bmm(coefficients.matmul(parts).flatten(1, 2)).flatten(0, 1)
+
+    def _coefficients(self) -> list[list[float]]:
+        """For every power of the share of a step, the weights of its first state and its moves."""
+        moves = zip(*(self.polynomials[j] for j in self.used), strict=True)
+        return [[1.0, *[0.0] * len(self.used)], *([0.0, *weights] for weights in moves)]
+
+    def _powers(self, share: Tensor) -> Tensor:
+        """Powers (batch, n_times, 1 + degree) of shares from 0 on."""
+        powers = [torch.ones_like(share)]
+        for _ in self.polynomials[self.used[0]]:
+            powers.append(powers[-1] * share)
+        return torch.stack(powers, -1)
 
     def _place(self, row: Tensor, index: Tensor) -> Tensor:
         """Flat positions of the times of rows."""
@@ -139,6 +154,8 @@ class Dense(Sink):
             at_start = (self.clock.elapsed.detach() == 0) & (self.reached[:, None] < 0)
             row, index = at_start.nonzero().unbind(1)
             return self._place(self.rows[row], index), self.y0[row]
+        if len(self.taken) == 1:
+            return self.taken[0]
         places, states = zip(*self.taken, strict=True)
         return torch.cat(places), torch.cat(states)
 
@@ -146,6 +163,8 @@ class Dense(Sink):
         """States (batch, n_times, ..., state_dim); NaN at times that were not reached."""
         shape = (len(self.y0), self.clock.elapsed.shape[1], *self.y0.shape[1:])
         places, states = self.pieces()
+        if self.all_rows and len(self.taken) == 1 and len(places) == shape[0] * shape[1]:
+            return states.reshape(shape)
         unknown = states.new_full((shape[0] * shape[1], *shape[2:]), torch.nan)
         return unknown.index_copy(0, places, states).reshape(shape)
 
