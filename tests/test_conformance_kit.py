@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 import odeseries as ode
-from odeseries.dynamics import SDE, Linear
+from odeseries.dynamics import SDE, Linear, SecondOrder
 from odeseries.solvers import RK4
 from odeseries.testing import check_class, checks_of, conforms
 from odeseries.testing.__main__ import main
@@ -113,6 +113,14 @@ class Resized(Field):
         self.net.bias = nn.Parameter(frequencies.new_zeros(len(frequencies)))
 
 
+class Reshaped(SecondOrder):
+    """Takes an acceleration for what it is not."""
+
+    def start_acceleration(self, weight: Tensor, bias: Tensor) -> None:
+        """Store it."""
+        self.springs.weight = nn.Parameter(weight.T)
+
+
 class Doubled(Field):
     """Reads something else than was lifted."""
 
@@ -173,6 +181,7 @@ BROKEN_DYNAMICS: dict[str, type[ode.Dynamics]] = {
     "flow_solves_the_field": WrongFlow,
     "flow_composes_and_reverses": BentFlow,
     "starting_frequencies_are_harmless": Resized,
+    "a_starting_acceleration_is_harmless": Reshaped,
     "diffusion_is_of_its_kind": Crossed,
     "integrates_over_private_times": field(lambda self, t, s: s**3 * 1e9),
     "trains_in_a_forecaster": Unpicklable,

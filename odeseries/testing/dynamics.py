@@ -341,6 +341,22 @@ def starting_frequencies_are_harmless(subject: Subject) -> None:
         )
 
 
+@SUITE.law(_second_order)
+def a_starting_acceleration_is_harmless(subject: Subject) -> None:
+    """A linear equation to begin with leaves parameters of the same shapes, all finite."""
+    dynamics = _made(subject)
+    before = {name: value.shape for name, value in dynamics.state_dict().items()}
+    n = dynamics.state_dim // 2
+    weight = torch.linspace(-1, 1, n * (2 * n + dynamics.n_inputs))
+    dynamics.start_acceleration(weight.reshape(n, -1), torch.ones(n))
+    after = dynamics.state_dict()
+    require(
+        before == {name: value.shape for name, value in after.items()}
+        and all(bool(torch.isfinite(value).all()) for value in after.values()),
+        "start_acceleration leaves the wrong shapes, or numbers that are not finite.",
+    )
+
+
 @SUITE.law(_stochastic)
 def diffusion_is_of_its_kind(subject: Subject) -> None:
     """The diffusion has the shape and the dependence on the state that ``noise_type`` states."""

@@ -153,7 +153,11 @@ def fitted(args: argparse.Namespace, trained: Curves, share: float, horizon: flo
         callbacks=Budget(args.seconds),
         random_state=args.seed,
     ).fit(*data)
-    print(f"steps {model.n_steps_} CPU seconds of the fit {time.process_time() - began:.0f}")
+    print(
+        f"steps {model.n_steps_} CPU seconds of the fit {time.process_time() - began:.0f} "
+        f"held-out loss {model.history_['held_out_loss'].min():.4f}",
+        flush=True,
+    )
     return model
 
 
