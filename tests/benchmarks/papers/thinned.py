@@ -2,8 +2,9 @@
 
 The tasks of Rubanova et al. (2019), section 4. Interpolation: of a stretch of a curve a share of
 the points, chosen at random, is seen, and all its points are asked for. Extrapolation: a share of
-the points of its first part is seen, and the rest is asked for. One forecaster serves both. It is
-fitted on curves that are thinned in the same way, each several times with other points.
+the points of its first part is seen, and the rest is asked for. Each task has a forecaster of its
+own, as there. It is fitted on curves that are thinned in the same way, each several times with
+other points; what is extrapolated is known in full.
 """
 
 from __future__ import annotations
@@ -46,11 +47,18 @@ class Curves:
         """Some of the curves, between some of the times."""
         return replace(self, times=self.times[points], values=self.values[curves, points])
 
-    def thinned(self, share: float, rng: np.random.Generator, copies: int = 1) -> Data:
-        """A share of the points of every curve, so many times, as a forecaster is given them."""
-        n_points = len(self.times)
+    def thinned(
+        self,
+        share: float,
+        rng: np.random.Generator,
+        copies: int = 1,
+        first: int | None = None,
+    ) -> Data:
+        """A share of the first points of every curve, so many times, and all later ones."""
+        n_points = len(self.times) if first is None else first
+        later = np.arange(n_points, len(self.times))
         kept = [
-            np.sort(rng.choice(n_points, round(share * n_points), replace=False))
+            np.append(np.sort(rng.choice(n_points, round(share * n_points), replace=False)), later)
             for _ in range(copies * len(self.values))
         ]
         curves = np.arange(copies * len(self.values)).repeat(len(kept[0]))
@@ -83,6 +91,22 @@ class Task:
     name: str
     seen: Curves
     asked: Curves
+
+    @property
+    def ahead(self) -> bool:
+        """Whether all that is asked for comes after what is seen."""
+        return bool(self.asked.times[0] > self.seen.times[-1])
+
+    def training(
+        self, trained: Curves, share: float, rng: np.random.Generator, copies: int
+    ) -> tuple[Data, dict[str, Any]]:
+        """What a forecaster of this task is fitted on, and parameters that say what for."""
+        if not self.ahead:
+            return trained.thinned(share, rng, copies), {}
+        cutoff = float(self.seen.times[-1])
+        horizon = float(self.asked.times[-1]) - cutoff
+        data = trained.thinned(share, rng, copies, len(self.seen.times))
+        return data, {"cutoffs": cutoff, "horizon": horizon}
 
     def answer(self, model: Any, history: Data) -> Array:
         """Means of a forecaster's law, taken over its quantiles, of the shape of what is asked."""
@@ -132,13 +156,16 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--decay", type=float, default=1.0)
     made.add_argument("--batch", type=int, default=32)
     made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--task", default="", help="only tasks whose names begin so")
     made.add_argument("--lines", action="store_true", help="fit nothing, answer by lines")
     return made
 
 
-def fitted(args: argparse.Namespace, trained: Curves, share: float, horizon: float) -> Any:
+def fitted(
+    args: argparse.Namespace, trained: Curves, task: Task, share: float, horizon: float
+) -> Any:
     """A forecaster of curves of which a share of the points is seen."""
-    data = trained.thinned(share, np.random.default_rng(args.seed), args.copies)
+    data, special = task.training(trained, share, np.random.default_rng(args.seed), args.copies)
     began = time.process_time()
     model = ode.LatentODEForecaster(
         horizon,
@@ -152,7 +179,8 @@ def fitted(args: argparse.Namespace, trained: Curves, share: float, horizon: flo
         weight_decay=args.decay,
         callbacks=Budget(args.seconds),
         random_state=args.seed,
-    ).fit(*data)
+    ).set_params(**special)
+    model.fit(*data)
     print(
         f"steps {model.n_steps_} CPU seconds of the fit {time.process_time() - began:.0f} "
         f"held-out loss {model.history_['held_out_loss'].min():.4f}",
@@ -164,13 +192,13 @@ def fitted(args: argparse.Namespace, trained: Curves, share: float, horizon: flo
 def compare(
     args: argparse.Namespace, trained: Curves, tasks: list[Task], horizon: float, scale: Array
 ) -> None:
-    """Fit for every share of points, and print the errors beside those of straight lines."""
+    """Fit for every share of points and task, and print errors beside those of straight lines."""
     for share in args.seen:
         print(f"seen {share:.0%}", flush=True)
-        model = None if args.lines else fitted(args, trained, share, horizon)
-        for task in tasks:
+        for task in (t for t in tasks if t.name.startswith(args.task)):
             history = task.seen.thinned(share, np.random.default_rng(args.seed + 1))
             text = f"  {task.name}: lines {task.error(task.lines(history), scale):.3f}"
-            if model is not None:
+            if not args.lines:
+                model = fitted(args, trained, task, share, horizon)
                 text += f" forecaster {task.error(task.answer(model, history), scale):.3f}"
             print(text, flush=True)

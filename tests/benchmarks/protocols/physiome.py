@@ -23,7 +23,7 @@ HORIZON = 0.5
 DEFAULTS: dict[str, object] = {
     "cutoffs": HORIZON,
     "seasonality": None,
-    "learning_rate": 0.01,
+    "learning_rate": 0.02,
     "weight_decay": 0.01,
     "batch_size": 64,
     "max_epochs": 14,
