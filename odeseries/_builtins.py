@@ -59,6 +59,7 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
 def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     """Forecasters of the package."""
     from odeseries.forecasters.baseline import BaselineForecaster
+    from odeseries.forecasters.forest import ForestForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
     from odeseries.forecasters.latent_sde import LatentSDEForecaster
     from odeseries.forecasters.linear_sde import LinearSDEForecaster
@@ -67,6 +68,7 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
 
     return {
         "baseline": BaselineForecaster,
+        "forest": ForestForecaster,
         "latent_ode": LatentODEForecaster,
         "latent_sde": LatentSDEForecaster,
         "linear_sde": LinearSDEForecaster,

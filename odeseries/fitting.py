@@ -37,7 +37,6 @@ __all__ = ["Fitted", "Recipe", "Searched", "Spec", "fit", "refit", "search"]
 FEWEST_SERIES = 8
 LEAST_STEPS_PER_EPOCH = 10
 STEPS_WITHOUT_HOLDOUT = 100
-FIT_WINDOWS = 512
 HELD_WINDOWS = 256
 MOST_PERIODS = 4
 MEMBER_STRIDE = 1_000_003
@@ -373,8 +372,9 @@ class _Phase:
             net = self.build(self.spec)
         self.net = net.to(self.recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
-        windows = self.sampler.cover(FIT_WINDOWS)
-        few = windows.take(np.arange(min(len(windows), 2 * FIT_WINDOWS)))
+        most = self.net.n_start_windows
+        windows = self.sampler.cover(most // 2)
+        few = windows.take(np.arange(min(len(windows), most)))
         self.net.start(list(self._batches(few)))
 
     @property

@@ -26,9 +26,12 @@ class Model(nn.Module, ABC):
         Whether it draws joint paths by ``paths``, which are taken as they are. Those of other
         networks are made from their quantiles, widened as held-out forecasts ask for, and a
         copula.
+    n_start_windows : int
+        Windows that ``start`` is given, at least half of them if there are fewer.
     """
 
     has_paths: ClassVar[bool] = False
+    n_start_windows: int = 1024
 
     @abstractmethod
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:

@@ -137,6 +137,19 @@ def test_baseline(check: TestCheck) -> None:
 
 
 @conforms(
+    *named("forecaster", "forest"),
+    params={"n_trees": 5},
+    expected_failures={
+        "loss_is_one_number_per_window": CLOSED,
+        "training_lowers_the_loss": CLOSED,
+    },
+)
+def test_forest(check: TestCheck) -> None:
+    """The forest of random trees."""
+    check()
+
+
+@conforms(
     *named("forecaster", "linear_sde"),
     params={"n_rows": 16},
     expected_failures={
@@ -164,6 +177,7 @@ def test_every_forecaster_is_tested() -> None:
         named(
             "forecaster",
             "baseline",
+            "forest",
             "latent_ode",
             "latent_sde",
             "linear_sde",

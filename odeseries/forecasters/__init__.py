@@ -4,6 +4,7 @@ from odeseries.forecasters.assembly import flow_network, n_row_features
 from odeseries.forecasters.auto import AutoForecaster
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
+from odeseries.forecasters.forest import ForestForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.latent_sde import LatentSDEForecaster
 from odeseries.forecasters.linear_sde import LinearSDEForecaster
@@ -14,6 +15,7 @@ __all__ = [
     "AutoForecaster",
     "BaseForecaster",
     "BaselineForecaster",
+    "ForestForecaster",
     "LatentODEForecaster",
     "LatentSDEForecaster",
     "LinearSDEForecaster",

@@ -23,6 +23,7 @@ from odeseries.control import Budget
 from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
+from odeseries.forecasters.forest import ForestForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.linear_sde import LinearSDEForecaster
 from odeseries.forecasters.trials import (
@@ -60,8 +61,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     distribution of the training values. All that come close to the best one are averaged, with
     weights that fall with the square of their scores, unless their mean is worse than the best
     one alone, when the worst ones are left out. The last value, the mean, the training
-    distribution and a regression on lags are among the candidates, so that what is learned is
-    used where it is worth something.
+    distribution, a regression on lags and random trees are among the candidates, so that learned
+    dynamics are used where they are worth something.
 
     What is forecast is the weighted mean of the members' quantiles. Paths have these marginals,
     and the heaviest member's dependence in time and across targets: at every time they are put in
@@ -73,9 +74,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         How far ahead forecasts are trained; 10 % of the longest series by default.
     candidates : mapping of str to forecaster, or sequence of names and forecasters, optional
         Unfitted forecasters, or names such as ``"latent_ode"``, the simplest first. By default
-        four simple methods, for up to eight targets a linear stochastic differential equation,
-        then latent ODEs with linear and with learned nonlinear dynamics. `horizon` and the
-        parameters below are passed on to each.
+        four simple methods, forests of random trees, for up to eight targets a linear stochastic
+        differential equation, then latent ODEs with linear and with learned nonlinear dynamics.
+        `horizon` and the parameters below are passed on to each.
     combine : bool, default=True
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
@@ -293,7 +294,13 @@ def _defaults(n_targets: int) -> list[BaseForecaster]:
     """The simplest first; of the learned ones, the strongest first, which get more time."""
     simple = [BaselineForecaster(method=m) for m in ("climatology", "last", "mean", "lags")]
     apart = [LinearSDEForecaster()] if n_targets <= MOST_APART else []
-    return [*simple, *apart, LatentODEForecaster(), LatentODEForecaster(dynamics="mlp")]
+    return [
+        *simple,
+        ForestForecaster(),
+        *apart,
+        LatentODEForecaster(),
+        LatentODEForecaster(dynamics="mlp"),
+    ]
 
 
 def _name(forecaster: BaseForecaster) -> str:

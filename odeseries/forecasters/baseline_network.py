@@ -12,7 +12,7 @@ from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
 
-__all__ = ["METHODS", "BaselineNetwork", "n_features"]
+__all__ = ["METHODS", "BaselineNetwork", "is_between", "n_features"]
 
 TAILS = (0.001, 0.005)
 TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
@@ -82,7 +82,7 @@ class BaselineNetwork(ClosedForm):
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """The guess and the quantiles of its errors at the age."""
-        guess, age = self._guess(batch)
+        guess, age = self.guess(batch)
         rows = _interpolated(self.ages, self.table, age)
         place = torch.searchsorted(TABLE.to(levels.device), levels.double().contiguous())
         high = place.clamp(1, len(TABLE) - 1)
@@ -92,7 +92,7 @@ class BaselineNetwork(ClosedForm):
         errors = rows[..., high - 1] + share * (rows[..., high] - rows[..., high - 1])
         return guess[..., None] + errors, age
 
-    def _guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
+    def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Guess and age at every query, (batch, n_queries, channels)."""
         value, age = nearest(batch)
         value, age = value.double(), age.double()
@@ -107,12 +107,12 @@ class BaselineNetwork(ClosedForm):
             columns = ((_design(batch) - self.centre) / self.size).clamp(-CLIP, CLIP)
             more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
             more = torch.minimum(torch.maximum(more, self.bounds[:, 0]), self.bounds[:, 1])
-            value = torch.where(_between(batch)[:, None, None], value, value + more)
+            value = torch.where(is_between(batch)[:, None, None], value, value + more)
         return value, age
 
     def _errors(self, channel: int, batch: Batch) -> tuple[Tensor, Tensor]:
         """Ages and errors of the observed targets of a channel."""
-        guess, age = self._guess(batch)
+        guess, age = self.guess(batch)
         seen = batch.observed[..., channel] > 0
         return age[..., channel][seen], (batch.targets - guess)[..., channel][seen]
 
@@ -120,7 +120,7 @@ class BaselineNetwork(ClosedForm):
         """Ridge regression of what the nearest value leaves, its penalty by cross-validation."""
         columns, left = [], []
         for batch in batches:
-            seen = (batch.observed[..., channel] > 0) & ~_between(batch)[:, None]
+            seen = (batch.observed[..., channel] > 0) & ~is_between(batch)[:, None]
             columns.append(_design(batch)[..., channel, :][seen])
             left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
         x, y = torch.cat(columns), torch.cat(left)
@@ -171,7 +171,7 @@ def _design(batch: Batch) -> Tensor:
     return torch.cat([*fades, shared, torch.log1p(10 * age)[..., None]], -1).double()
 
 
-def _between(batch: Batch) -> Tensor:
+def is_between(batch: Batch) -> Tensor:
     """Which windows are seen from both sides, (batch,)."""
     if batch.right is None:
         return torch.zeros_like(batch.left.present)

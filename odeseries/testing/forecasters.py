@@ -109,6 +109,7 @@ class _Spy(ode.Model):
     def __init__(self, net: ode.Model, seen: list[ode.Batch]) -> None:
         super().__init__()
         self.net, self.seen = net, seen
+        self.n_start_windows = net.n_start_windows
 
     def start(self, batches: Any) -> None:
         """Start the network, and keep its batches."""

@@ -88,6 +88,12 @@ class LinearSDE(LatentODE):
     forecaster: ClassVar[type] = ode.LinearSDEForecaster
 
 
+class Forest(LatentODE):
+    """The forest of random trees."""
+
+    forecaster: ClassVar[type] = ode.ForestForecaster
+
+
 class Lags(LatentODE):
     """The regression on lags."""
 

@@ -1,0 +1,121 @@
+"""Forecasts by forests of random trees, in the form of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.anchoring import moments, nearest
+from odeseries.forecasters.baseline_network import BaselineNetwork, is_between
+from odeseries.metrics import LEVELS
+from odeseries.model import ClosedForm
+from odeseries.trees import QuantileForest
+from odeseries.windows import Batch
+
+__all__ = ["ForestNetwork"]
+
+FEWEST_TARGETS = 50
+
+
+class ForestNetwork(ClosedForm):
+    """The nearest value, and a forest for each channel that foretells the change from it.
+
+    For what lies between or before the observations, and for a channel with few targets, the
+    nearest value has the errors that it had in training.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels.
+    n_trees : int
+        Trees of a forest.
+    """
+
+    levels = tuple(LEVELS)
+    n_start_windows = 2048
+
+    def __init__(self, n_channels: int, n_trees: int) -> None:
+        super().__init__()
+        self.last = BaselineNetwork("last", n_channels, 0)
+        seeds = torch.randint(2**31 - 1, (n_channels,)).tolist()
+        self.grown = nn.ModuleList(QuantileForest(n_trees, seed) for seed in seeds)
+
+    @property
+    def forests(self) -> list[QuantileForest]:
+        """The forest of every channel."""
+        return cast(list[QuantileForest], list(self.grown))
+
+    @torch.no_grad()
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Grow the forests."""
+        self.last.start(batches)
+        ahead = [batch.take(_is_ahead(batch)) for batch in batches]
+        ahead = [batch for batch in ahead if len(batch.asked)]
+        if not ahead:
+            return
+        columns, changes = [_columns(b) for b in ahead], [self._changes(b) for b in ahead]
+        for channel, forest in enumerate(self.forests):
+            seen = [batch.observed[..., channel] > 0 for batch in ahead]
+            x = [of[..., channel, :][s] for of, s in zip(columns, seen, strict=True)]
+            y = [of[..., channel][s] for of, s in zip(changes, seen, strict=True)]
+            if sum(map(len, y)) >= FEWEST_TARGETS:
+                forest.fit(torch.cat(x), torch.cat(y))
+
+    @torch.no_grad()
+    def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
+        """The nearest value and the quantiles of its change."""
+        found, age = self.last.quantiles(batch, levels)
+        chosen = _is_ahead(batch)
+        ahead = batch.take(chosen)
+        if not len(ahead.asked):
+            return found, age
+        guess, columns = self.last.guess(ahead)[0], _columns(ahead)
+        better = found[chosen]
+        for channel, forest in enumerate(self.forests):
+            if forest.is_grown:
+                change = forest.quantiles(columns[..., channel, :].flatten(0, 1), levels)
+                shape = (*guess.shape[:2], len(levels))
+                better[..., channel, :] = guess[..., channel, None] + change.reshape(shape)
+        found[chosen] = better
+        return found, age
+
+    def _changes(self, batch: Batch) -> Tensor:
+        """What the nearest value leaves, (batch, n_queries, channels)."""
+        return batch.targets - self.last.guess(batch)[0]
+
+
+def _is_ahead(batch: Batch) -> Tensor:
+    """Which windows are forecasts, (batch,)."""
+    return batch.left.present & ~is_between(batch)
+
+
+def _columns(batch: Batch) -> Tensor:
+    """What a forest sees of every query and channel, (batch, n_queries, channels, n_columns).
+
+    Of the channel: the lagged values and the mean, relative to the last value, with their ages and
+    the spread; seasonal values, relative to it; it, and its age. Of all channels: the last values,
+    the last changes and their ages. Lead, phases and known inputs.
+    """
+    value, age = nearest(batch)
+    count, mean, variance = moments(batch)
+    side = batch.left
+    lags, mask, lead = side.lags, side.lag_mask, side.lead
+    ages = side.lag_ages * mask
+    last = lags[..., 0] * mask[..., 0]
+    changes = (lags - lags[..., :1]) * mask
+    centre = ((mean - last) * (count > 0))[..., None]
+    spread = torch.stack([variance.clamp(min=0).sqrt(), torch.log1p(count)], -1)
+    own = torch.cat([centre, changes[..., 1:], ages, spread], -1)[:, None]
+    at = torch.stack([value, age], -1)
+    moving = (side.seasonal - value[..., None]) * side.seasonal_mask
+    asked = [lead[..., None], batch.phases, batch.inputs]
+    if last.shape[1] > 1:
+        step = -changes[..., 1] if changes.shape[-1] > 1 else torch.zeros_like(last)
+        others = torch.cat([last, step, ages[..., 0]], -1)[:, None]
+        asked.append(others.expand(*lead.shape, -1))
+    shared = torch.cat(asked, -1)[:, :, None]
+    shape = (*age.shape, -1)
+    return torch.cat([own.expand(shape), moving, at, shared.expand(shape)], -1)
