@@ -14,6 +14,7 @@ from odeseries.panel import Float64, Int64
 __all__ = ["Judged", "averaged", "combined", "mean_score"]
 
 MUCH_WORSE = 1.15
+STANDARD_ERRORS = 2.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,15 +31,18 @@ class Judged:
         By how much the quantiles at `LEVELS` lie above them.
     plain : ndarray of float64, shape (n_targets,)
         Mean CRPS of the distribution of the known values, of every target that occurs.
+    n_values : int
+        Different values among them; one is foretold from many cutoffs.
     """
 
     truth: Float64
     target: Int64
     excess: np.ndarray[tuple[int, ...], np.dtype[np.float32]]
     plain: Float64
+    n_values: int
 
     @classmethod
-    def of(cls, truth: Float64, quantiles: Float64, climatology: Float64) -> Judged:
+    def of(cls, truth: Float64, quantiles: Float64, climatology: Float64, n_values: int) -> Judged:
         """Keep what was observed.
 
         Parameters
@@ -48,13 +52,15 @@ class Judged:
         quantiles : ndarray of shape (n_rows, n_targets, n_levels)
         climatology : ndarray of shape (n_targets, n_levels)
             Quantiles of the known values.
+        n_values : int
+            Different observed values among the truth.
         """
         seen = np.isfinite(truth)
         _, target = np.unique(np.nonzero(seen)[1], return_inverse=True)
         everywhere = np.broadcast_to(climatology, quantiles.shape)[seen]
         plain = _by_target(crps_from_quantiles(truth[seen], everywhere), target)
         excess = quantiles[seen] - truth[seen][:, None]
-        return cls(truth[seen], target, excess.astype(np.float32), plain)
+        return cls(truth[seen], target, excess.astype(np.float32), plain, n_values)
 
     def score(self, excess: Float64 | None = None) -> float:
         """CRPS over that of the distribution of the known values, mean over targets.
@@ -83,8 +89,10 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
 
     All that come close to the best one take part, with weights that fall with the square of
     their scores. The worst one is left out for as long as the mean is worse than the best
-    candidate. Weights that are fitted any closer to what was held out, such as those of a greedy
-    selection, follow its chances.
+    candidate. What is close, and what is worse, allows for chance: the errors of n values have a
+    relative standard error of about the inverse root of n, of which two are allowed. Weights that
+    are fitted any closer to what was held out, such as those of a greedy selection, follow its
+    chances.
 
     Parameters
     ----------
@@ -108,17 +116,18 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
     best = min(scores, key=lambda name: _or_inf(scores[name]))
     if not candidates[best].is_complete():
         return {best: 1.0}, scores[best]
+    chance = STANDARD_ERRORS / math.sqrt(max(candidates[best].n_values, 1))
     close = {
         name: scores[name]
         for name, one in candidates.items()
-        if scores[name] <= MUCH_WORSE * scores[best]
+        if scores[name] <= (MUCH_WORSE + chance) * scores[best]
         and one.is_complete()
         and one.is_of_the_values_of(candidates[best])
     }
     while True:
         weights = _inverse(close)
         score = mean_score(candidates, weights)
-        if len(close) == 1 or score <= scores[best]:
+        if len(close) == 1 or score <= (1 + chance) * scores[best]:
             return weights, score
         del close[max(close, key=lambda name: (close[name], name != best))]
 

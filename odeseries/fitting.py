@@ -7,6 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -257,7 +258,7 @@ def _searched(phase: _Phase, held: Panel, starts: Float64) -> Searched | None:
     trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
     widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
-    judged = _judged(fitted, checks, phase.panel)
+    judged = _judged(fitted, checks, phase.panel, judge.n_values)
     return Searched(fitted, judged, trained.interrupted, phase.setup_seconds, seconds)
 
 
@@ -458,12 +459,22 @@ class _Judge:
 
     def forecasts(self) -> list[Batch]:
         """Forecasts of the held-out part, the same at every call."""
+        return self._cut(self._ahead)
+
+    @property
+    def n_values(self) -> int:
+        """Values that the forecasts are judged by, each counted once."""
+        rows = np.unique(self._ahead.rows[self._ahead.rows >= 0])
+        return int(np.isfinite(self.panel.values[rows, : self.panel.n_targets]).sum())
+
+    @cached_property
+    def _ahead(self) -> Windows:
+        """Windows of the forecasts."""
         rng, cutoffs = np.random.default_rng(0), self.recipe.model_cutoffs
-        if cutoffs is not None:
-            n_queries = self.recipe.n_queries
-            every = cutoff_windows(self.panel, cutoffs, self.starts, n_queries=n_queries)
-            return self._cut(every.take(rng.permutation(len(every))[:HELD_WINDOWS]))
-        return self._cut(forecast_windows(self.panel, self.starts, rng, **self.sizes))
+        if cutoffs is None:
+            return forecast_windows(self.panel, self.starts, rng, **self.sizes)
+        every = cutoff_windows(self.panel, cutoffs, self.starts, n_queries=self.recipe.n_queries)
+        return every.take(rng.permutation(len(every))[:HELD_WINDOWS])
 
     def hidden(self, seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
         """Interpolations or backcasts, of the held-out part and over all times."""
@@ -592,7 +603,7 @@ def _widths(phase: _Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
     return Calibration.fitted(phase.net, held_out, phase.recipe.device)
 
 
-def _judged(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> Judged:
+def _judged(fitted: Fitted, checks: Sequence[Batch], known: Panel, n_values: int) -> Judged:
     """Forecasts of the held-out values, beside the distribution of the known ones."""
     parts = [_scored(fitted, batch) for batch in checks]
     targets = slice(known.n_targets)
@@ -603,7 +614,7 @@ def _judged(fitted: Fitted, checks: Sequence[Batch], known: Panel) -> Judged:
     truth, quantiles, plain = (
         _original(x, fitted.scaling) for x in (truth[..., None], quantiles, plain[None])
     )
-    return Judged.of(truth[..., 0], quantiles, plain[0])
+    return Judged.of(truth[..., 0], quantiles, plain[0], n_values)
 
 
 def _original(values: Float64, scaling: Scaling) -> Float64:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -22,6 +23,8 @@ from odeseries.forecasters.trials import completed, tried
 from odeseries.metrics import LEVELS, crps_from_quantiles
 
 N = 400
+MANY = 10**12
+"""So many values that no difference is chance."""
 
 
 def judged(*errors: np.ndarray[Any, Any], spread: float = 1.0) -> dict[str, Judged]:
@@ -32,7 +35,7 @@ def judged(*errors: np.ndarray[Any, Any], spread: float = 1.0) -> dict[str, Judg
     out = {}
     for i, error in enumerate(errors):
         quantiles = np.nan_to_num(truth)[..., None] + error[:, None, None] + around
-        out[f"c{i}"] = Judged.of(truth, quantiles, np.tile(norm.ppf(LEVELS), (2, 1)))
+        out[f"c{i}"] = Judged.of(truth, quantiles, np.tile(norm.ppf(LEVELS), (2, 1)), MANY)
     return out
 
 
@@ -111,14 +114,24 @@ def test_one_that_makes_the_mean_worse_is_left_out() -> None:
     assert combined(judged(error, 1.1 * error))[0] == {"c0": 1.0}
 
 
+def test_few_values_leave_nobody_out_for_a_difference_that_may_be_chance() -> None:
+    """With 16 values half of the score may be chance, with 10,000 hardly anything."""
+    many = judged(*errors(1.0, 1.4))
+    few = {name: replace(one, n_values=16) for name, one in many.items()}
+    ratio = many["c1"].score() / many["c0"].score()
+    assert 1.2 < ratio < 1.5
+    assert set(combined(many)[0]) == {"c0"}
+    assert set(combined(few)[0]) == {"c0", "c1"}
+
+
 def test_only_forecasts_of_the_same_values_are_averaged() -> None:
     """Only forecasts of the same values are averaged, and only those without gaps."""
     first, other = judged(*errors(1.0, 1.0)).values()
-    elsewhere = Judged(other.truth + 1, other.target, other.excess, other.plain)
+    elsewhere = Judged(other.truth + 1, other.target, other.excess, other.plain, MANY)
     assert len(combined({"a": first, "b": elsewhere})[0]) == 1
     gap = other.excess.copy()
     gap[:9] = np.nan
-    holey = Judged(other.truth, other.target, gap, other.plain)
+    holey = Judged(other.truth, other.target, gap, other.plain, MANY)
     assert combined({"a": first, "b": holey})[0] in ({"a": 1.0}, {"b": 1.0})
 
 
@@ -134,7 +147,7 @@ def test_the_score_is_the_relative_crps_whatever_the_order_of_the_rows() -> None
     )
     order = rng.permutation(50)
     for rows in (np.arange(50), order):
-        found = Judged.of(truth[rows], quantiles[rows], plain).score()
+        found = Judged.of(truth[rows], quantiles[rows], plain, MANY).score()
         assert found == pytest.approx((ours / theirs).mean(), rel=1e-5)
 
 
