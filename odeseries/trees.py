@@ -159,7 +159,7 @@ def _joined(trees: list[Arrays]) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         return torch.from_numpy(np.stack(rows).astype(dtype))
 
     return (
-        stacked(0, np.int16),
+        stacked(0, np.int32),
         stacked(1, np.float32),
         stacked(2, np.int16),
         stacked(3, np.int16),

@@ -13,6 +13,7 @@ from sklearn.ensemble import ExtraTreesRegressor
 from torch import Tensor
 
 import odeseries as ode
+from odeseries.forecasters import forest_network
 from odeseries.trees import LEAST_LEAF, SHARE_OF_COLUMNS, QuantileForest
 
 LEVELS = torch.tensor([0.1, 0.25, 0.5, 0.75, 0.9])
@@ -164,3 +165,22 @@ def test_a_forest_needs_a_tree() -> None:
     """A parameter out of range is named."""
     with pytest.raises(ValueError, match="n_trees"):
         ode.ForestForecaster(1.0, n_trees=0).fit(pd.Series(np.arange(20.0)))
+
+
+def test_many_channels_are_learned_from_fewer_targets(
+    led: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is learned from is bounded over all channels together."""
+    sizes: list[int] = []
+
+    def spied(self: QuantileForest, x: Tensor, y: Tensor) -> None:
+        sizes.append(len(y))
+
+    monkeypatch.setattr(QuantileForest, "fit", spied)
+    monkeypatch.setattr(forest_network, "MOST_NUMBERS", 10_000)
+    forecaster().fit(led[:100])
+    monkeypatch.setattr(forest_network, "MOST_NUMBERS", 20_000)
+    forecaster().fit(led[:100])
+    first, second = sizes[:4], sizes[4:]
+    assert len(set(first)) == len(set(second)) == 1
+    assert second[0] // 2 == pytest.approx(first[0], abs=1)

@@ -18,6 +18,8 @@ from odeseries.windows import Batch
 __all__ = ["ForestNetwork"]
 
 FEWEST_TARGETS = 50
+MOST_NUMBERS = 10**8
+"""In the columns of all forests, so that hundreds of channels take minutes, not hours."""
 
 
 class ForestNetwork(ClosedForm):
@@ -56,13 +58,14 @@ class ForestNetwork(ClosedForm):
         ahead = [batch for batch in ahead if len(batch.asked)]
         if not ahead:
             return
-        columns, changes = [_columns(b) for b in ahead], [self._changes(b) for b in ahead]
+        columns, changes = [_Columns(b) for b in ahead], [self._changes(b) for b in ahead]
         for channel, forest in enumerate(self.forests):
             seen = [batch.observed[..., channel] > 0 for batch in ahead]
-            x = [of[..., channel, :][s] for of, s in zip(columns, seen, strict=True)]
-            y = [of[..., channel][s] for of, s in zip(changes, seen, strict=True)]
-            if sum(map(len, y)) >= FEWEST_TARGETS:
-                forest.fit(torch.cat(x), torch.cat(y))
+            x = torch.cat([of(channel)[s] for of, s in zip(columns, seen, strict=True)])
+            y = torch.cat([of[..., channel][s] for of, s in zip(changes, seen, strict=True)])
+            most = max(MOST_NUMBERS // (x.shape[1] * len(self.grown)), FEWEST_TARGETS)
+            if len(y) >= FEWEST_TARGETS:
+                forest.fit(x[:most], y[:most])
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
@@ -72,11 +75,11 @@ class ForestNetwork(ClosedForm):
         ahead = batch.take(chosen)
         if not len(ahead.asked):
             return found, age
-        guess, columns = self.last.guess(ahead)[0], _columns(ahead)
+        guess, columns = self.last.guess(ahead)[0], _Columns(ahead)
         better = found[chosen]
         for channel, forest in enumerate(self.forests):
             if forest.is_grown:
-                change = forest.quantiles(columns[..., channel, :].flatten(0, 1), levels)
+                change = forest.quantiles(columns(channel).flatten(0, 1), levels)
                 shape = (*guess.shape[:2], len(levels))
                 better[..., channel, :] = guess[..., channel, None] + change.reshape(shape)
         found[chosen] = better
@@ -92,30 +95,33 @@ def _is_ahead(batch: Batch) -> Tensor:
     return batch.left.present & ~is_between(batch)
 
 
-def _columns(batch: Batch) -> Tensor:
-    """What a forest sees of every query and channel, (batch, n_queries, channels, n_columns).
+class _Columns:
+    """What the forests see of every query of forecasts, channel by channel.
 
     Of the channel: the lagged values and the mean, relative to the last value, with their ages and
     the spread; seasonal values, relative to it; it, and its age. Of all channels: the last values,
     the last changes and their ages. Lead, phases and known inputs.
     """
-    value, age = nearest(batch)
-    count, mean, variance = moments(batch)
-    side = batch.left
-    lags, mask, lead = side.lags, side.lag_mask, side.lead
-    ages = side.lag_ages * mask
-    last = lags[..., 0] * mask[..., 0]
-    changes = (lags - lags[..., :1]) * mask
-    centre = ((mean - last) * (count > 0))[..., None]
-    spread = torch.stack([variance.clamp(min=0).sqrt(), torch.log1p(count)], -1)
-    own = torch.cat([centre, changes[..., 1:], ages, spread], -1)[:, None]
-    at = torch.stack([value, age], -1)
-    moving = (side.seasonal - value[..., None]) * side.seasonal_mask
-    asked = [lead[..., None], batch.phases, batch.inputs]
-    if last.shape[1] > 1:
-        step = -changes[..., 1] if changes.shape[-1] > 1 else torch.zeros_like(last)
-        others = torch.cat([last, step, ages[..., 0]], -1)[:, None]
-        asked.append(others.expand(*lead.shape, -1))
-    shared = torch.cat(asked, -1)[:, :, None]
-    shape = (*age.shape, -1)
-    return torch.cat([own.expand(shape), moving, at, shared.expand(shape)], -1)
+
+    def __init__(self, batch: Batch) -> None:
+        side = batch.left
+        count, mean, variance = moments(batch)
+        value, age = nearest(batch)
+        last = side.lags[..., 0] * side.lag_mask[..., 0]
+        changes = (side.lags - side.lags[..., :1]) * side.lag_mask
+        ages = side.lag_ages * side.lag_mask
+        centre = ((mean - last) * (count > 0))[..., None]
+        spread = torch.stack([variance.clamp(min=0).sqrt(), torch.log1p(count)], -1)
+        self.own = torch.cat([centre, changes[..., 1:], ages, spread], -1)
+        moving = (side.seasonal - value[..., None]) * side.seasonal_mask
+        self.at = torch.cat([moving, value[..., None], age[..., None]], -1)
+        asked = [side.lead[..., None], batch.phases, batch.inputs]
+        if last.shape[1] > 1:
+            others = torch.cat([last, -changes[..., 1:2].sum(-1), ages[..., 0]], -1)
+            asked.append(others[:, None].expand(*side.lead.shape, -1))
+        self.shared = torch.cat(asked, -1)
+
+    def __call__(self, channel: int) -> Tensor:
+        """Of a channel, (batch, n_queries, n_columns)."""
+        own = self.own[:, None, channel].expand(*self.shared.shape[:2], -1)
+        return torch.cat([own, self.at[..., channel, :], self.shared], -1)
