@@ -18,7 +18,6 @@ __all__ = ["Excerpt", "Oscillations", "acceleration"]
 Float64 = npt.NDArray[np.float64]
 Complex = npt.NDArray[np.complex128]
 
-MOST_WINDOWS = 64
 SLOWEST = 0.05
 RATIOS = (0.004, 0.02, 0.1, 0.4)
 LEAST_RATIO, LARGEST_RATIO = 1e-3, 0.95
@@ -58,7 +57,7 @@ class Excerpt:
 
     @classmethod
     def of(cls, batch: Batch, path: InputPath | None, pace: float, channel: int) -> Excerpt:
-        """Rows before the queries, and the queries, of the windows that have the most of both."""
+        """The rows before the queries, and the queries, of all windows of a batch."""
         left = batch.left
         rows = torch.arange(left.ages.shape[1]) < left.length[:, None]
         times = torch.cat([-left.ages, left.lead], 1).double() * pace
