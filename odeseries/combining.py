@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,7 +84,9 @@ class Judged:
         return same and np.array_equal(self.truth, other.truth)
 
 
-def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]:
+def combined(
+    candidates: Mapping[str, Judged], plain: Container[str] = ()
+) -> tuple[dict[str, float], float]:
     """Weights of candidates whose quantiles are to be averaged.
 
     All that come close to the best one take part, with weights that fall with the square of
@@ -98,6 +100,9 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
     ----------
     candidates : mapping of str to Judged
         The simplest first: it is preferred where two are equally good.
+    plain : container of str
+        Candidates that learn nothing of how values hang together. They take no part where another
+        one is as good but for chance: what puts them ahead on few values seldom lasts.
 
     Returns
     -------
@@ -124,6 +129,9 @@ def combined(candidates: Mapping[str, Judged]) -> tuple[dict[str, float], float]
         and one.is_complete()
         and one.is_of_the_values_of(candidates[best])
     }
+    apart = {name: score for name, score in close.items() if name not in plain}
+    if apart and min(apart.values()) <= (1 + chance) * scores[best]:
+        close = apart
     while True:
         weights = _inverse(close)
         score = mean_score(candidates, weights)

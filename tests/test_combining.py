@@ -124,6 +124,17 @@ def test_few_values_leave_nobody_out_for_a_difference_that_may_be_chance() -> No
     assert set(combined(few)[0]) == {"c0", "c1"}
 
 
+def test_plain_ones_take_part_where_they_are_better_by_more_than_chance() -> None:
+    """A plain candidate gives way to one that is as good but for chance, and to no other."""
+    many = judged(*errors(1.0, 1.1, 3.0))
+    few = {name: replace(one, n_values=100) for name, one in many.items()}
+    assert set(combined(many, {"c0"})[0]) == {"c0", "c1"}
+    assert set(combined(few, {"c0"})[0]) == {"c1"}
+    alone = {name: few[name] for name in ("c0", "c2")}
+    assert set(combined(alone, {"c0"})[0]) == {"c0"}
+    assert set(combined(few, set(few))[0]) == {"c0", "c1"}
+
+
 def test_only_forecasts_of_the_same_values_are_averaged() -> None:
     """Only forecasts of the same values are averaged, and only those without gaps."""
     first, other = judged(*errors(1.0, 1.0)).values()

@@ -60,7 +60,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     of their own, from nothing but what came before. Their CRPS decides, relative to that of the
     distribution of the training values. All that come close to the best one are averaged, with
     weights that fall with the square of their scores, unless their mean is worse than the best
-    one alone, when the worst ones are left out. The last value, the mean, the training
+    one alone, when the worst ones are left out. Where few values are held out, two standard errors
+    are allowed before one is left out, and the last value, the mean and the training distribution
+    take part only if they are better by more than that. The last value, the mean, the training
     distribution, a regression on lags and random trees are among the candidates, so that learned
     dynamics are used where they are worth something.
 
@@ -264,7 +266,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         if not judged:
             return {unjudged(trials): 1.0}
         if self.combine:
-            return combined(judged)[0]
+            plain = {name for name, trial in trials.items() if _is_plain(trial.forecaster)}
+            return combined(judged, plain)[0]
         best, *rest = judged
         for name in rest:
             if trials[name].score < trials[best].score * (1 - self.margin):
@@ -301,6 +304,11 @@ def _defaults(n_targets: int) -> list[BaseForecaster]:
         LatentODEForecaster(),
         LatentODEForecaster(dynamics="mlp"),
     ]
+
+
+def _is_plain(forecaster: BaseForecaster) -> bool:
+    """Whether it is the last value, a mean or the training distribution."""
+    return isinstance(forecaster, BaselineForecaster) and forecaster.method != "lags"
 
 
 def _name(forecaster: BaseForecaster) -> str:
