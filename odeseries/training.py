@@ -7,7 +7,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -19,6 +19,7 @@ from odeseries.averaging import AVERAGING, Averaged, State
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
 from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
+from odeseries.trained import Trained
 
 __all__ = ["Loop", "Trained", "one_thread", "shuffled"]
 
@@ -56,41 +57,6 @@ def _optimizer(parameters: list[nn.Parameter], rate: float, decay: float) -> tor
     # All in one kernel, which takes real numbers only.
     fused = all(p.is_floating_point() for p in parameters)
     return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=fused)
-
-
-@dataclass
-class Trained:
-    """How far a loop came and what it found; plain values, so that a checkpoint can hold it.
-
-    Attributes
-    ----------
-    steps : int
-        Steps after which the kept weights were taken.
-    loss : float
-        Validation loss of the kept weights; NaN where nothing was held out.
-    records : list of dict
-        One entry an epoch.
-    skipped : int
-        Steps left out because their loss or gradient was not finite.
-    epoch, step : int
-        Epochs and steps done.
-    waited : int
-        Epochs since the kept weights were taken.
-    finished : bool
-        Whether the loop came to its end.
-    interrupted : bool
-        Whether a person broke it off.
-    """
-
-    steps: int = 0
-    loss: float = math.nan
-    records: list[Record] = field(default_factory=list)
-    skipped: int = 0
-    epoch: int = 0
-    step: int = 0
-    waited: int = 0
-    finished: bool = False
-    interrupted: bool = False
 
 
 class Loop(Generic[B]):
@@ -157,6 +123,7 @@ class Loop(Generic[B]):
         max_epochs: int,
         patience: int,
         tail: float = 0.0,
+        least_gain: float = 0.0,
     ) -> Trained:
         """Train at a constant rate until the held-out loss stops falling; keep the best weights.
 
@@ -173,6 +140,8 @@ class Loop(Generic[B]):
             Most epochs, and most of them without a better held-out loss.
         tail : float
             Seconds that will be needed afterwards beside training and validation.
+        least_gain : float
+            The held-out loss must have fallen by more than this for the waiting to begin anew.
 
         Raises
         ------
@@ -185,7 +154,7 @@ class Loop(Generic[B]):
                 started = time.perf_counter()
                 losses = self._search_epoch(next(epochs), tail)
                 value = self._validated(validate)
-                self._judge(value)
+                self._judge(value, least_gain)
                 bar.update()
                 bar.set_postfix_str(f"held-out loss {value:.4f}")
                 wanted = self._epoch_ends(losses, value, started)
@@ -365,13 +334,14 @@ class Loop(Generic[B]):
             self.net.train()
             self.validation_seconds = time.perf_counter() - started
 
-    def _judge(self, value: float) -> None:
+    def _judge(self, value: float, least_gain: float) -> None:
         """Keep the averaged weights if they are the best so far; what is not finite never is."""
         self.trained.waited += 1
         if math.isfinite(value) and not value >= self.trained.loss:
             self.best = self.averaged.copy()
             self.trained.loss, self.trained.steps = value, self.trained.step
-            self.trained.waited = 0
+            if not value >= self.trained.mark - least_gain:
+                self.trained.mark, self.trained.waited = value, 0
 
     def _keep_unjudged(self) -> None:
         """Keep the average, where no held-out loss was finite or none was taken."""

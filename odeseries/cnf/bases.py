@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,15 @@ LOG_TWO_PI = math.log(2 * math.pi)
 
 
 class Base(nn.Module, ABC):
-    """A distribution with a density, from which samples can be drawn."""
+    """A distribution with a density, from which samples can be drawn.
+
+    Attributes
+    ----------
+    n_components : int
+        Of a mixture; 0 for a standard normal distribution.
+    """
+
+    n_components = 0
 
     @abstractmethod
     def log_density(self, z: Tensor) -> Tensor:
@@ -60,17 +69,21 @@ class MixtureBase(Base):
 
     def __init__(self, n_components: int, dim: int) -> None:
         super().__init__()
+        self.n_components = n_components
         self.register_buffer("log_weights", torch.zeros(n_components))
         self.register_buffer("means", torch.zeros(n_components, dim))
         self.register_buffer("factors", torch.zeros(n_components, dim, dim))
 
     @classmethod
-    def of(cls, mixture: GaussianMixture) -> MixtureBase:
-        """The same distribution as one of scikit-learn's with full covariances."""
-        base = cls(*mixture.means_.shape)
-        base.log_weights.copy_(torch.from_numpy(np.log(mixture.weights_)))
-        base.means.copy_(torch.from_numpy(mixture.means_))
-        base.factors.copy_(torch.from_numpy(mixture.precisions_cholesky_))
+    def of(cls, mixtures: Sequence[GaussianMixture]) -> MixtureBase:
+        """The mean of the densities of some of scikit-learn's, with full covariances."""
+        means = np.concatenate([m.means_ for m in mixtures])
+        base = cls(*means.shape)
+        weights = np.concatenate([m.weights_ for m in mixtures]) / len(mixtures)
+        base.log_weights.copy_(torch.from_numpy(np.log(weights)))
+        base.means.copy_(torch.from_numpy(means))
+        factors = np.concatenate([m.precisions_cholesky_ for m in mixtures])
+        base.factors.copy_(torch.from_numpy(factors))
         return base
 
     def log_density(self, z: Tensor) -> Tensor:

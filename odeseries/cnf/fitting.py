@@ -31,6 +31,8 @@ Float64 = npt.NDArray[np.float64]
 RATES = {"flow_matching": 1e-2, "likelihood": 3e-3}
 TRAINING_STEPS, JUDGING_STEPS, AUDITED_STEPS = 4, 10, 8
 AUDITED_ROWS = 200
+LEAST_GAIN = 0.01
+"""Nats that the likelihood of a row must gain, for its training to be worth its price."""
 FEWEST_ROWS = 10
 """Fewer are not shared into rows to train on and rows held out."""
 
@@ -138,7 +140,7 @@ class Fit:
         return Fitted(
             flow.eval(),
             chosen.route.objective,
-            self.ground.mixture.n_components if chosen.route.mixed else 0,
+            flow.base.n_components,
             error,
             chosen.n_epochs,
             records,
@@ -175,10 +177,11 @@ class Fit:
         if route.mixed and rival is not None and clearly_better(rival.each, at_rest):
             return resting
         task = self._task(flow, known, route, f"trial of {route.name}")
-        trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience)
-        loss, noise = judge.best(flow)
+        least = LEAST_GAIN if route.objective == "likelihood" else 0.0
+        trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience, least)
+        noise = judge.best(flow)[1]
         each = judge.each(flow)[self._noises(route).index(noise)]
-        if route.objective == "likelihood" and not -loss > float(at_rest.mean()):
+        if route.objective == "likelihood" and not _worth_it(each, at_rest):
             return replace(resting, records=trained.records, interrupted=trained.interrupted)
         n_epochs = -(-trained.steps // task.steps)
         return _Trial(route, each, n_epochs, noise, trained.records, trained.interrupted)
@@ -234,3 +237,9 @@ class Fit:
                 stacklevel=4,
             )
         return error
+
+
+def _worth_it(trained: Tensor, at_rest: Tensor) -> bool:
+    """Whether rows held out gained by a training, clearly and enough."""
+    gain = float((trained - at_rest).mean())
+    return gain > LEAST_GAIN and clearly_better(trained, at_rest)

@@ -101,13 +101,17 @@ class Task:
         """Train for so many epochs on one rise and fall of the rate."""
         return self.loop.cycle(self._epochs(), n_epochs * self.steps)
 
-    def search(self, held: HeldOut, max_epochs: int, patience: int) -> Trained:
-        """Train at a constant rate until the likelihood of rows held out stops rising."""
+    def search(self, held: HeldOut, max_epochs: int, patience: int, least_gain: float) -> Trained:
+        """Train at a constant rate until the likelihood of rows held out stops rising.
+
+        See `odeseries.training.Loop.search`.
+        """
         return self.loop.search(
             self._epochs(),
             lambda: held.best(self.flow)[0],
             max_epochs=max_epochs,
             patience=patience,
+            least_gain=least_gain,
         )
 
     def _epochs(self) -> Iterator[Iterator[Rows]]:
