@@ -172,15 +172,15 @@ class Fit:
         )
         judge = HeldOut(held, self.probes, self._noises(route), self.recipe.steps(JUDGING_STEPS))
         flow = self._flow(route, known)
-        at_rest = judge.each(flow)[0]
+        at_rest = judge.each(flow, judge.noises[0])
         resting = _Trial(route, at_rest, 0, 0.0, [])
         if route.mixed and rival is not None and clearly_better(rival.each, at_rest):
             return resting
         task = self._task(flow, known, route, f"trial of {route.name}")
         least = LEAST_GAIN if route.objective == "likelihood" else 0.0
         trained = task.search(judge, self.recipe.max_epochs, self.recipe.patience, least)
-        noise = judge.best(flow)[1]
-        each = judge.each(flow)[self._noises(route).index(noise)]
+        noise = judge.best(flow)
+        each = judge.each(flow, noise)
         if route.objective == "likelihood" and not _worth_it(each, at_rest):
             return replace(resting, records=trained.records, interrupted=trained.interrupted)
         n_epochs = -(-trained.steps // task.steps)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from odeseries.cnf.rows import Rows
 __all__ = ["NOISES", "HeldOut", "clearly_better", "split"]
 
 NOISES = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45)
-MOST_ROWS = 250
+MOST_ROWS, FEW_ROWS = 250, 64
 FEWEST_PAIRS = 2
 
 
@@ -46,26 +47,37 @@ class HeldOut:
         self, rows: Rows, probes: Tensor, noises: tuple[float, ...], options: Mapping[str, Any]
     ) -> None:
         rows = rows.take(slice(0, MOST_ROWS))
-        n = len(rows)
+        self.rows = replace(rows, weights=rows.weights / rows.weights.mean())
         self.noises, self.options = noises, options
-        self.x = rows.x.repeat(len(noises), 1)
-        self.condition = rows.condition.repeat(len(noises), 1)
-        self.weights = rows.weights / rows.weights.mean()
-        self.noise = torch.tensor(noises, device=rows.x.device).repeat_interleave(n)
         self.probes = probes.to(rows.x.dtype)
 
-    def best(self, flow: Flow) -> tuple[float, float]:
-        """Lowest negative mean log-density over the noises, and the noise that gives it."""
-        means = self.each(flow).mean(1)
-        first = int(means.argmax())
-        return -float(means[first]), self.noises[first]
+    def loss(self, flow: Flow) -> float:
+        """Negative mean log-density, with the noise that is best for a part of the rows."""
+        noise = self._best(flow, self.rows.take(slice(0, FEW_ROWS)))
+        return -float(self.each(flow, noise).mean())
+
+    def best(self, flow: Flow) -> float:
+        """The noise that is best for all rows."""
+        return self._best(flow, self.rows)
+
+    def each(self, flow: Flow, noise: float) -> Tensor:
+        """Log-density of every row times its weight, ``[n]``; the weights' mean is 1."""
+        return self._each(flow, self.rows, (noise,))[0]
+
+    def _best(self, flow: Flow, rows: Rows) -> float:
+        if len(self.noises) == 1:
+            return self.noises[0]
+        return self.noises[int(self._each(flow, rows, self.noises).mean(1).argmax())]
 
     @torch.no_grad()
-    def each(self, flow: Flow) -> Tensor:
-        """Log-density of every row times its weight, ``[n_noises, n]``; the weights' mean is 1."""
-        flow = flow.with_options(self.options)
-        each = flow.log_density(self.x, self.condition, self.probes, self.noise)
-        return each.view(len(self.noises), -1) * self.weights
+    def _each(self, flow: Flow, rows: Rows, noises: tuple[float, ...]) -> Tensor:
+        """Weighted log-density of rows for every noise, ``[n_noises, n]``."""
+        count = len(noises)
+        noise = torch.tensor(noises, device=rows.x.device).repeat_interleave(len(rows))
+        each = flow.with_options(self.options).log_density(
+            rows.x.repeat(count, 1), rows.condition.repeat(count, 1), self.probes, noise
+        )
+        return each.view(count, -1) * rows.weights
 
 
 def clearly_better(one: Tensor, other: Tensor) -> bool:

@@ -108,7 +108,7 @@ class Task:
         """
         return self.loop.search(
             self._epochs(),
-            lambda: held.best(self.flow)[0],
+            lambda: held.loss(self.flow),
             max_epochs=max_epochs,
             patience=patience,
             least_gain=least_gain,

@@ -3,7 +3,7 @@
 python tests/benchmarks/classifier/accuracy.py digits [--seeds 5] [--only SVC]
 python tests/benchmarks/classifier/accuracy.py flat_digits
 python tests/benchmarks/classifier/accuracy.py features
-python tests/benchmarks/classifier/accuracy.py mnist --data FOLDER
+python tests/benchmarks/classifier/accuracy.py mnist --data FOLDER --seeds 3
 """
 
 from __future__ import annotations
@@ -186,8 +186,10 @@ def mnist(args: argparse.Namespace) -> None:
         X, y = file["x"], file["y"]
     X = X.reshape(-1, 1, 28, 28).astype(float)
     data = train_test_split(X, y, test_size=2000, random_state=0, stratify=y)
-    for name, make in chosen(peers(0, augmentation="shift", dropout=0.25), args).items():
-        report(name, [measured(make(), data)])
+    settings = {"augmentation": "shift", "dropout": 0.25, "weight_decay": 0.05}
+    for name in chosen(peers(0), args):
+        seeds = range(args.seeds)
+        report(name, [measured(peers(seed, **settings)[name](), data) for seed in seeds])
 
 
 def main() -> None:
