@@ -71,10 +71,12 @@ class BaselineNetwork(ClosedForm):
     @torch.no_grad()
     def start(self, batches: Sequence[Batch]) -> None:
         """Fit the regression, then the quantiles of the errors."""
-        for channel in range(len(self.table)):
-            if self.method == "lags":
+        if self.method == "lags":
+            for channel in range(len(self.table)):
                 self._regress(channel, batches)
-            parts = [self._errors(channel, batch) for batch in batches]
+        guesses = [self.guess(batch) for batch in batches]
+        for channel in range(len(self.table)):
+            parts = [_errors(channel, *one) for one in zip(batches, guesses, strict=True)]
             age, error = (torch.cat(part) for part in zip(*parts, strict=True))
             if len(error):
                 self._tabulate(channel, age, error)
@@ -110,18 +112,12 @@ class BaselineNetwork(ClosedForm):
             value = torch.where(is_between(batch)[:, None, None], value, value + more)
         return value, age
 
-    def _errors(self, channel: int, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Ages and errors of the observed targets of a channel."""
-        guess, age = self.guess(batch)
-        seen = batch.observed[..., channel] > 0
-        return age[..., channel][seen], (batch.targets - guess)[..., channel][seen]
-
     def _regress(self, channel: int, batches: Sequence[Batch]) -> None:
         """Ridge regression of what the nearest value leaves, its penalty by cross-validation."""
         columns, left = [], []
         for batch in batches:
             seen = (batch.observed[..., channel] > 0) & ~is_between(batch)[:, None]
-            columns.append(_design(batch)[..., channel, :][seen])
+            columns.append(_design(batch, slice(channel, channel + 1))[..., 0, :][seen])
             left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
         x, y = torch.cat(columns), torch.cat(left)
         if len(y) < TARGETS_PER_COLUMN * x.shape[1]:
@@ -149,20 +145,29 @@ def n_features(n_lags: int, n_seasonal: int, n_phases: int, n_inputs: int) -> in
     return (n_lags + 1 + n_seasonal) * (1 + len(FADES)) + n_phases + n_inputs + 1
 
 
-def _design(batch: Batch) -> Tensor:
-    """Columns of the regression, (batch, n_queries, channels, n_columns).
+def _errors(channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """Ages and errors of the observed targets of a channel."""
+    guess, age = guesses
+    seen = batch.observed[..., channel] > 0
+    return age[..., channel][seen], (batch.targets - guess)[..., channel][seen]
+
+
+def _design(batch: Batch, chosen: slice = slice(None)) -> Tensor:
+    """Columns of the regression of some channels, (batch, n_queries, channels, n_columns).
 
     Lagged and seasonal values and the mean of the window, relative to the nearest value, and that
     value itself, each with weights that fade with the age; harmonics and inputs at the query.
     """
-    value, age = nearest(batch)
-    count, mean, _ = moments(batch)
+    value, age = (x[..., chosen] for x in nearest(batch))
+    count, mean, _ = (x[:, chosen] for x in moments(batch))
     known = (count > 0)[:, None, :, None]
-    lags, mask = _of_sides(batch, lambda side: (side.lags, side.lag_mask))
+    lags, mask = _of_sides(batch, lambda side: (side.lags[:, chosen], side.lag_mask[:, chosen]))
     centred = (lags - lags[..., :1]) * mask
     centred[..., 0] = mean - lags[..., 0]
     moving = centred[:, None].expand(*age.shape, -1)
-    seasonal, seen = _of_sides(batch, lambda side: (side.seasonal, side.seasonal_mask))
+    seasonal, seen = _of_sides(
+        batch, lambda side: (side.seasonal[:, :, chosen], side.seasonal_mask[:, :, chosen])
+    )
     moving = torch.cat([moving, (seasonal - value[..., None]) * seen, value[..., None]], -1)
     moving = (moving * known).clamp(-CLIP, CLIP)
     fades = [moving, *(moving * torch.exp(-age / time)[..., None] for time in FADES)]
