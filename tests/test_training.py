@@ -136,6 +136,16 @@ def test_held_out_losses_that_are_not_finite_are_never_best() -> None:
     assert torch.isfinite(blind.net.weight).all()
 
 
+def test_small_gains_do_not_begin_the_waiting_anew() -> None:
+    """They are kept, until together they are more than the least gain."""
+    slope = Slope()
+    values = iter([1.0, 0.995, 0.985, 0.984, 0.983, 0.982, 0.981])
+    found = slope.loop.search(
+        slope.epochs(), lambda: next(values), max_epochs=7, patience=3, least_gain=0.01
+    )
+    assert (found.loss, found.steps) == (0.982, 6 * PARTS)
+
+
 def test_nothing_learnt_is_an_error_and_later_trouble_keeps_the_best() -> None:
     """A whole epoch without a finite loss ends the training."""
     slope = Slope()
