@@ -13,8 +13,10 @@ from odeseries.solvers.tableaux import Tableau
 
 __all__ = ["AdaptivePace", "FixedPace"]
 
-SAFETY, SHRINK, GROW = 0.9, 0.2, 10.0
-DAMPING = 0.04
+SAFETY, SHRINK, GROW = 0.89, 0.2, 10.0
+INTEGRAL, PROPORTIONAL = 0.6, 0.4
+FIRST = 2.0
+"""First lengths relative to the published ones."""
 BROKEN_SHRINK = 0.1
 LEAST_ERROR = 1e-4
 COMPACT_BELOW = 0.5
@@ -75,9 +77,9 @@ class AdaptivePace(Pace):
     r"""Every row holds its own estimated error, in the root mean square, at the tolerances.
 
     The length of a row's next step is that of its last times
-    :math:`0.9 e_n^{-\alpha} e_{n-1}^{\beta}`, where e is the error relative to the tolerances,
-    :math:`\beta = 0.04`, :math:`\alpha = 1 / p - 0.75 \beta` for a method of order p, within the
-    bounds 0.2 and 10.
+    :math:`0.89 e_n^{-(k_I + k_P) / p} e_{n-1}^{k_P / p}` (PI control), where e is the error
+    relative to the tolerances, p the order of the method, :math:`k_I = 0.6` and
+    :math:`k_P = 0.4`, within the bounds 0.2 and 10.
 
     Parameters
     ----------
@@ -93,9 +95,11 @@ class AdaptivePace(Pace):
     References
     ----------
     Hairer, E., Norsett, S. P., Wanner, G. (1993). Solving Ordinary Differential Equations I.
-    Second edition. Section II.4, equations (4.11)-(4.14) (first step).
+    Second edition. Section II.4, equations (4.11)-(4.14) (first step, taken twice as long).
     Hairer, E., Wanner, G. (1996). Solving Ordinary Differential Equations II. Second edition.
     Section IV.2, equations (2.11) and (2.43c) (detection of stiffness, control).
+    Gustafsson, K. (1991). Control Theoretic Techniques for Stepsize Selection in Explicit
+    Runge-Kutta Methods. ACM Transactions on Mathematical Software 17(4). (PI control.)
     """
 
     def __init__(
@@ -125,7 +129,7 @@ class AdaptivePace(Pace):
         h = self.clock.signed(guess, y)
         later = field(self.clock.at(guess, y), torch.addcmul(y, h, slope))
         most = torch.maximum(rate, _norm((later - slope) / scale) / guess.to(y.dtype))
-        length = (0.01 / most) ** (1 / self.tableau.order)
+        length = FIRST * (0.01 / most) ** (1 / self.tableau.order)
         length = torch.minimum(100 * guess, length.to(self.span.dtype))
         # Where the trial went to infinity, the small guess is the better one.
         self.length = torch.where(length > 0, length, guess)
@@ -267,8 +271,9 @@ class AdaptivePace(Pace):
 
     def _factor(self, ratio: Tensor) -> Tensor:
         """Next length relative to the last."""
-        exponent = 1 / self.tableau.order - 0.75 * DAMPING
-        factor = ratio.pow(-exponent).mul_(self.previous.pow(DAMPING)).mul_(SAFETY)
+        damping = PROPORTIONAL / self.tableau.order
+        exponent = INTEGRAL / self.tableau.order + damping
+        factor = ratio.pow(-exponent).mul_(self.previous.pow(damping)).mul_(SAFETY)
         return torch.minimum(factor.clamp_(min=SHRINK), self.growth)
 
     def outcome(self) -> tuple[SolverStats, Tensor]:
