@@ -28,6 +28,7 @@ FORECASTERS: dict[str, type[Any]] = {
     "ode_rnn": ode.ODERNNForecaster,
     "neural_ode": ode.NeuralODEForecaster,
     "baseline": ode.BaselineForecaster,
+    "forest": ode.ForestForecaster,
 }
 
 
