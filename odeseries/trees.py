@@ -49,7 +49,7 @@ class QuantileForest(nn.Module):
     def __init__(self, n_trees: int, seed: int) -> None:
         super().__init__()
         self.n_trees, self.seed = n_trees, seed
-        self._hold(*_joined([_bare()] * n_trees), torch.zeros(n_trees, 1, KEPT), 0)
+        self._hold(*_joined([_bare()] * n_trees), torch.zeros(n_trees, 1, KEPT), depth=0)
 
     def _hold(
         self,
@@ -65,7 +65,7 @@ class QuantileForest(nn.Module):
         self.register_buffer("branches", branches)
         self.register_buffer("leaf", leaf)
         self.register_buffer("kept", kept)
-        self.register_buffer("depth", torch.tensor(depth))
+        self.register_buffer("depth", torch.tensor(depth, device=kept.device))
 
     @property
     def is_grown(self) -> bool:
@@ -93,14 +93,14 @@ class QuantileForest(nn.Module):
         reached = forest.apply(columns)
         arrays = _joined([_arrays(tree) for tree in trees])
         leaves = np.take_along_axis(arrays[-1].numpy().T, reached, 0)
-        kept = [_thinned(leaves[:, t], values, tree.n_leaves) for t, tree in enumerate(trees)]
-        most = max(len(k) for k in kept)
-        padded = [_padded(k, most) for k in kept]
+        held = [_thinned(leaves[:, t], values, tree.n_leaves) for t, tree in enumerate(trees)]
+        most = max(len(table) for table in held)
+        padded = [_padded(table, most) for table in held]
         device = self.kept.device
-        held = [a.to(device) for a in (*arrays, torch.from_numpy(np.stack(padded)).float())]
+        column, threshold, branches, leaf = (array.to(device) for array in arrays)
+        kept = torch.from_numpy(np.stack(padded)).float().to(device)
         depth = max(tree.max_depth for tree in trees)
-        self._hold(held[0], held[1], held[2], held[3], held[4], depth)
-        self.depth = self.depth.to(device)
+        self._hold(column, threshold, branches, leaf, kept, depth)
 
     def quantiles(self, x: Tensor, levels: Tensor) -> Tensor:
         """Quantiles at levels in (0, 1) of rows (n, n_columns), shape (n, n_levels)."""
