@@ -29,10 +29,8 @@ N_MONTHS, N_SEEN = 48, 24
 DEFAULTS: dict[str, object] = {
     "cutoffs": [MONTH * k for k in range(N_SEEN, N_MONTHS)],
     "seasonality": [YEAR],
-    "learning_rate": 0.01,
-    "weight_decay": 0.01,
     "batch_size": 64,
-    "max_epochs": 10,
+    "max_epochs": 30,
 }
 
 
