@@ -29,7 +29,8 @@ from odeseries.sampling import (
     hidden_windows,
 )
 from odeseries.seasonality import calendar_periods, validated_periods
-from odeseries.training import Loop, Trained
+from odeseries.trained import Trained
+from odeseries.training import Loop
 from odeseries.widths import Calibration, HeldOut
 from odeseries.windows import ROUND, Batch, Loader, Scaling, Windows
 

@@ -21,7 +21,7 @@ from odeseries.control import Control, Pace, Record, Share
 from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
 from odeseries.trained import Trained
 
-__all__ = ["Loop", "Trained", "one_thread", "shuffled"]
+__all__ = ["Loop", "one_thread", "shuffled"]
 
 MOST_SKIPPED = 20
 CLIP_NORM = 1.0

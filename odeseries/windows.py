@@ -222,6 +222,11 @@ class Side:
     knot_mask: Tensor
     knot_inputs: Tensor
 
+    def at_anchor(self, rows: Tensor) -> Tensor:
+        """The last read of what there is of every row, (batch, rows, n); shape (batch, n)."""
+        last = (self.length - 1)[:, None, None].expand(-1, 1, rows.shape[-1])
+        return rows.gather(1, last)[:, 0]
+
 
 @dataclass(frozen=True, eq=False)
 class Batch:

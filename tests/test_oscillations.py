@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -93,24 +95,29 @@ def pushed(n: int) -> tuple[pd.DataFrame, pd.Series]:
     return pd.DataFrame({"force": force}, index=times), pd.Series(seen, index=times)
 
 
-def test_two_oscillators_are_foretold_far_ahead_by_one_epoch_of_training() -> None:
-    """Eight horizons ahead the error is below a tenth, as the force may act at once."""
-    X, y = pushed(400)
-    model = ode.NeuralODEForecaster(
-        5.0,
+def forecaster(horizon: float, **params: Any) -> ode.NeuralODEForecaster:
+    """A small one, that hardly leaves the start it is given."""
+    return ode.NeuralODEForecaster(
+        horizon,
         dynamics="second_order",
         dynamics_params={"depth": 0, "hidden": 4},
-        extra_dims=1,
         feedthrough=True,
-        solver_params={"step": 0.04},
         seasonality=None,
         n_rows=8,
         hidden=8,
         learning_rate=1e-4,
         max_epochs=1,
         batch_size=4,
-        validation_fraction=0.1,
         random_state=0,
+        **params,
+    )
+
+
+def test_two_oscillators_are_foretold_far_ahead_by_one_epoch_of_training() -> None:
+    """Eight horizons ahead the error is below a tenth, as the force may act at once."""
+    X, y = pushed(400)
+    model = forecaster(
+        5.0, extra_dims=1, solver_params={"step": 0.04}, validation_fraction=0.1
     ).fit(X[:200], y[:200])
     wrong = model.predict(X[200:]) - y[200:]
     # What a wrong start leaves is gone after half of the time.
@@ -122,19 +129,7 @@ def test_what_acts_at_once_is_part_of_every_answer() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.2, 0.4, 60))
     force = pd.DataFrame({"force": np.random.default_rng(1).standard_normal(60)}, index=times)
     seen = 2.0 * force["force"].rename("seen")
-    model = ode.NeuralODEForecaster(
-        2.0,
-        dynamics="second_order",
-        dynamics_params={"depth": 0, "hidden": 4},
-        feedthrough=True,
-        seasonality=None,
-        n_rows=8,
-        hidden=8,
-        learning_rate=1e-4,
-        max_epochs=1,
-        batch_size=4,
-        random_state=0,
-    ).fit(force, seen)
+    model = forecaster(2.0).fit(force, seen)
     hidden = np.r_[0:3, 20:25, 55:60]
     history = force.drop(index=times[hidden]), seen.drop(index=times[hidden])
     told = model.predict(force.iloc[hidden], history=history)

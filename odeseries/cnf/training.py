@@ -17,7 +17,8 @@ from odeseries.cnf.path import on_path
 from odeseries.cnf.rows import Rows
 from odeseries.control import Control
 from odeseries.nets import unrolled
-from odeseries.training import Loop, Trained
+from odeseries.trained import Trained
+from odeseries.training import Loop
 
 __all__ = ["Schedule", "Task"]
 

@@ -326,8 +326,7 @@ def _fades(lead: Tensor) -> Tensor:
 
 def _inputs(side: Side, batch: Batch) -> Tensor:
     """Known inputs at the queries, and their change since the anchor; (batch, n_queries, 2n)."""
-    last = (side.length - 1)[:, None, None].expand(-1, 1, side.inputs.shape[-1])
-    change = (batch.inputs - side.inputs.gather(1, last)) * side.present[:, None, None]
+    change = (batch.inputs - side.at_anchor(side.inputs)[:, None]) * side.present[:, None, None]
     return torch.cat([batch.inputs, change], -1).clamp(-CLIP, CLIP)
 
 

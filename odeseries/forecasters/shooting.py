@@ -190,7 +190,7 @@ class ShootingNetwork(Traced):
 
     def _start(self, side: Side) -> Tensor:
         """State at the anchor of a side, (batch, state_dim)."""
-        moved = self._at_once(_nearest(side, side.inputs))
+        moved = self._at_once(side.at_anchor(side.inputs))
         hidden = self.dynamics.dim - self.sizes.n_channels
         last = functional.pad(side.lags[..., 0] - moved, (0, hidden))
         seen = self._seen(side)
@@ -225,9 +225,8 @@ class ShootingNetwork(Traced):
             return None
         if self.dynamics.n_inputs == self.sizes.n_inputs:
             return input_path(side, self.interpolation, self.pace)
-        last = (side.length - 1)[:, None, None].expand(-1, 1, side.phases.shape[-1])
         turns = 2 * torch.pi / side.phases.new_tensor(self.periods) / self.pace
-        waves = Waves(side.phases.gather(1, last)[:, 0], turns)
+        waves = Waves(side.at_anchor(side.phases), turns)
         if self.sizes.n_inputs == 0:
             rest = side.gaps.new_zeros(len(side.gaps), 1)
             return InputPath(rest, rest[..., None][..., :0], waves=waves)
@@ -263,18 +262,10 @@ class ShootingNetwork(Traced):
 
     def _miss(self, states: Tensor, right: Side) -> Tensor:
         """What the states lack at the first row after the queries, 0 where that is not known."""
-        values, mask, inputs = (
-            _nearest(right, x) for x in (right.values, right.mask, right.inputs)
-        )
+        values, mask, inputs = map(right.at_anchor, (right.values, right.mask, right.inputs))
         n = self.sizes.n_channels
         miss = (values - self.dynamics.read(states)[:, :n] - self._at_once(inputs)) * mask
         return functional.pad(miss, (0, states.shape[1] - n))
-
-
-def _nearest(side: Side, rows: Tensor) -> Tensor:
-    """The last read of some rows (batch, n_rows, width); shape (batch, width)."""
-    last = (side.length - 1)[:, None, None].expand(-1, 1, rows.shape[-1])
-    return rows.gather(1, last)[:, 0]
 
 
 def _forecasts(batches: Sequence[Batch]) -> Iterator[Batch]:

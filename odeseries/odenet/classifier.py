@@ -33,7 +33,8 @@ from odeseries.odenet.parts import Design
 from odeseries.odenet.rows import Rows, announced
 from odeseries.odenet.training import OF_FEATURES, OF_IMAGES, Schedule, Task
 from odeseries.parameters import Declared
-from odeseries.training import Trained, one_thread
+from odeseries.trained import Trained
+from odeseries.training import one_thread
 
 __all__ = ["ODENetClassifier"]
 

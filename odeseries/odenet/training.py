@@ -20,7 +20,8 @@ from odeseries.odenet.inputs import Shift
 from odeseries.odenet.network import ODENet
 from odeseries.odenet.noise import dropped, noisy
 from odeseries.odenet.rows import Rows, hold_out
-from odeseries.training import Loop, Trained
+from odeseries.trained import Trained
+from odeseries.training import Loop
 
 __all__ = ["OF_FEATURES", "OF_IMAGES", "Schedule", "Task", "Usual"]
 
