@@ -2,32 +2,40 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from scipy.special import ndtr, ndtri
 
-from odeseries.fitting import Fitted, Recipe
 from odeseries.metrics import LEVELS
-from odeseries.panel import Float64, Panel
-from odeseries.sampling import forecast_windows
+from odeseries.panel import Float64, Int64
 
 __all__ = ["Copula"]
 
+LENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0)
+PERIODS = (math.inf, 4.0, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25)
+SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97)
+LEAST_TURNS = 1 / 3
+"""Shortest correlation time of a process that turns, in periods: a faster decay hides the turn."""
+FEWEST_PAIRS = 20
 MOST_WINDOWS = 128
-LENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
-SMOOTH_SHARES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.97)
+TIE = 1e-6
+"""Distance, in spreads of a distribution, within which a value lies on a quantile of it."""
+OUTERMOST = 1e-4
+"""Probability that a value beyond all quantiles is given at least."""
 
 
 @dataclass(frozen=True, eq=False)
 class Copula:
-    r"""Gaussian copula: an Ornstein-Uhlenbeck process in time plus white noise.
+    r"""Gaussian copula: a damped, turning process in time plus white noise.
 
     The normal scores of the errors have the correlation
-    :math:`C_{cd} (s\, e^{-|t - t'| / \ell} + (1 - s) 1_{t = t'})`. The process is Markov, so
-    that paths cost as much as there are times, and asking for more times does not change the
-    law of the others.
+    :math:`C_{cd} (s\, e^{-|t - t'| / \ell} \cos(2 \pi (t - t') / p) + (1 - s) 1_{t = t'})`: the
+    real part of a complex Ornstein-Uhlenbeck process that turns. Errors of a phase, as of a cycle
+    that comes late, change their sign with it. The process is Markov, so that paths cost as much
+    as there are times, and asking for more times does not change the law of the others.
 
     Attributes
     ----------
@@ -37,6 +45,8 @@ class Copula:
         Share :math:`s` of the variance that is correlated in time.
     factor : ndarray of shape (n_targets, n_targets)
         Cholesky factor of :math:`C`.
+    period : float
+        Period :math:`p`, in horizons; infinite for a plain decay.
 
     References
     ----------
@@ -47,29 +57,26 @@ class Copula:
     length: float
     share: float
     factor: Float64
+    period: float = math.inf
 
     @classmethod
-    @torch.no_grad()
-    def fitted(cls, fitted: Fitted, panel: Panel, recipe: Recipe) -> Copula:
-        """Moments of the normal scores of forecasts from late cutoffs."""
-        loader = fitted.loader(panel, recipe)
-        starts = (1 - max(recipe.validation_fraction, 0.2)) * loader.panel.spans()
-        rng = np.random.default_rng(0)
-        windows = forecast_windows(
-            loader.panel, starts, rng, n_queries=recipe.n_queries, most=MOST_WINDOWS
-        )
-        n_targets = panel.n_targets
-        if len(windows) == 0:
-            return cls.unknown(n_targets)
-        batch = loader.batch(windows).to(recipe.device)
-        levels = torch.tensor(LEVELS, dtype=torch.float64, device=recipe.device)
-        quantiles, _ = fitted.quantiles(batch, levels)
-        below = (quantiles < batch.targets[..., None]).sum(-1).double()
-        scores = ndtri(((below + 0.5) / (len(LEVELS) + 1)).cpu().numpy())
-        seen = (batch.observed > 0) & torch.isfinite(quantiles).all(-1)
-        scores = np.where(seen.cpu().numpy(), scores, np.nan)[..., :n_targets]
-        length, share = _in_time(windows.times, scores)
-        return cls(length, share, _across(scores))
+    def fitted(cls, window: Int64, times: Float64, truth: Float64, quantiles: Float64) -> Copula:
+        """Moments of the normal scores of forecasts of what was held out.
+
+        Parameters
+        ----------
+        window : ndarray of shape (n_rows,)
+            Which forecast a row belongs to; errors of different ones are not compared.
+        times : ndarray of shape (n_rows,)
+            In horizons.
+        truth : ndarray of shape (n_rows, n_targets)
+            NaN is "not observed".
+        quantiles : ndarray of shape (n_rows, n_targets, n_levels)
+            At `LEVELS`, in ascending order.
+        """
+        scores = _normal_scores(truth, quantiles, np.random.default_rng(0))
+        length, share, period = _in_time(*_pairs(window, times, scores))
+        return cls(length, share, _across(scores), period)
 
     @classmethod
     def unknown(cls, n_targets: int) -> Copula:
@@ -80,48 +87,69 @@ class Copula:
         """Joint ranks in (0, 1) at times in any order, (n_samples, n_times, n_channels)."""
         distinct, inverse = np.unique(times, return_inverse=True)
         shape = (n_samples, len(distinct), len(self.factor))
-        noise = rng.standard_normal((2, *shape))
-        keep = np.exp(-np.diff(distinct) / self.length)
-        smooth = np.empty(shape)
-        if len(distinct):
-            smooth[:, 0] = noise[0, :, 0]
+        noise = rng.standard_normal((3, *shape))
+        turning = noise[0] + 1j * noise[1]
+        keep = np.exp(np.diff(distinct) * complex(-1 / self.length, 2 * math.pi / self.period))
         for i, k in enumerate(keep):
-            smooth[:, i + 1] = k * smooth[:, i] + np.sqrt(1 - k**2) * noise[0, :, i + 1]
-        mixed = np.sqrt(self.share) * smooth + np.sqrt(1 - self.share) * noise[1]
+            fresh = np.sqrt(1 - np.abs(k) ** 2) * turning[:, i + 1]
+            turning[:, i + 1] = k * turning[:, i] + fresh
+        mixed = np.sqrt(self.share) * turning.real + np.sqrt(1 - self.share) * noise[2]
         return np.asarray(ndtr(mixed @ self.factor.T))[:, inverse]
 
 
-def _in_time(times: Float64, scores: Float64) -> tuple[float, float]:
-    """Correlation time and correlated share, by least squares on the products of pairs."""
-    lag = np.abs(times[:, :, None] - times[:, None, :])
-    upper = np.triu(np.ones(lag.shape[1:], dtype=bool), 1)
-    variance = max(float(np.nanmean(scores**2)), 1e-6)
-    products, lags = [], []
-    for c in range(scores.shape[2]):
-        pair = scores[:, :, None, c] * scores[:, None, :, c] / variance
-        seen = np.isfinite(pair) & upper
-        products.append(pair[seen])
-        lags.append(lag[seen])
-    product, distance = np.concatenate(products), np.concatenate(lags)
-    if len(product) < 20:
-        return 1.0, 0.5
-    errors = {
-        (length, share): float(((product - share * np.exp(-distance / length)) ** 2).mean())
-        for length in LENGTHS
-        for share in SMOOTH_SHARES
-    }
+def _normal_scores(truth: Float64, quantiles: Float64, rng: np.random.Generator) -> Float64:
+    """Normal scores of values in their forecast distributions, NaN where there is none.
+
+    A value on a step of the distribution, like a day without rain, may be anywhere on the step:
+    its rank is drawn.
+    """
+    near = TIE * (quantiles[..., -1] - quantiles[..., 0])
+    below = (quantiles < (truth - near)[..., None]).sum(-1)
+    not_above = (quantiles <= (truth + near)[..., None]).sum(-1)
+    edges = np.concatenate([[0.0], LEVELS, [1.0]])
+    ranks = rng.uniform(edges[below], edges[not_above + 1])
+    known = np.isfinite(truth) & np.isfinite(quantiles).all(-1)
+    return np.where(known, ndtri(ranks.clip(OUTERMOST, 1 - OUTERMOST)), np.nan)
+
+
+def _pairs(window: Int64, times: Float64, scores: Float64) -> Float64:
+    """Lags, summed products and numbers of products of pairs of rows of a forecast, (3, n)."""
+    known = np.isfinite(scores)
+    size = math.sqrt((scores[known] ** 2).mean()) if known.any() else 1.0
+    filled = np.where(known, scores, 0.0) / max(size, 1e-3)
+    parts = [np.empty((3, 0))]
+    for one in np.unique(window)[:: math.ceil(len(np.unique(window)) / MOST_WINDOWS) or 1]:
+        rows = np.flatnonzero(window == one)
+        i, j = np.triu_indices(len(rows), 1)
+        lag = np.abs(np.subtract.outer(times[rows], times[rows]))[i, j]
+        total = (filled[rows] @ filled[rows].T)[i, j]
+        count = (known[rows].astype(float) @ known[rows].T)[i, j]
+        parts.append(np.stack([lag, total, count]))
+    return np.concatenate(parts, 1)
+
+
+def _in_time(lag: Float64, total: Float64, count: Float64) -> tuple[float, float, float]:
+    """Correlation time, correlated share and period, by least squares on the products."""
+    if count.sum() < FEWEST_PAIRS:
+        return 1.0, 0.5, math.inf
+    errors = {}
+    for length, period in itertools.product(LENGTHS, PERIODS):
+        if math.isinf(period) or length >= LEAST_TURNS * period:
+            shape = np.exp(-lag / length) * np.cos(2 * math.pi * lag / period)
+            mixed, square = (shape * total).sum(), (shape**2 * count).sum()
+            for share in SHARES:
+                errors[length, share, period] = float(share**2 * square - 2 * share * mixed)
     return min(errors, key=lambda key: errors[key])
 
 
 def _across(scores: Float64) -> Float64:
     """Cholesky factor of the correlation across channels, shrunk to the identity."""
-    flat = scores.reshape(-1, scores.shape[2])
-    seen = np.isfinite(flat)
-    filled = np.where(seen, flat, 0.0)
+    seen = np.isfinite(scores)
+    filled = np.where(seen, scores, 0.0)
     both = seen.T.astype(np.float64) @ seen
-    product = filled.T @ filled
-    size = np.sqrt(np.maximum(np.diag(product) / np.maximum(np.diag(both), 1), 1e-6))
-    correlation = product / np.maximum(both, 1) / np.outer(size, size)
+    moments = filled.T @ filled
+    size = np.sqrt(np.maximum(np.diag(moments) / np.maximum(np.diag(both), 1), 1e-6))
+    correlation = moments / np.maximum(both, 1) / np.outer(size, size)
     correlation *= both / (both + 20)
     np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh(correlation)

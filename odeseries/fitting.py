@@ -17,11 +17,12 @@ from torch import Tensor
 from odeseries.checkpoints import Randomness
 from odeseries.combining import Judged
 from odeseries.control import Control, Record
+from odeseries.copula import Copula
 from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.metrics import LEVELS
 from odeseries.model import Model
 from odeseries.nets import seeded_weights
-from odeseries.panel import Float64, Panel
+from odeseries.panel import Float64, Int64, Panel
 from odeseries.sampling import (
     WindowSampler,
     cutoff_windows,
@@ -127,6 +128,8 @@ class Fitted:
     ----------
     others : tuple of Model
         Further members of an ensemble, trained alike from other weights and batches.
+    copula : Copula or None
+        Dependence of the errors of the held-out forecasts, if there were some.
     """
 
     net: Model
@@ -138,6 +141,7 @@ class Fitted:
     held_out_loss: float
     interrupted: bool = False
     others: tuple[Model, ...] = ()
+    copula: Copula | None = None
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Mean of the members' quantiles, and ages; see `Model.quantiles`."""
@@ -259,7 +263,11 @@ def _searched(phase: _Phase, held: Panel, starts: Float64) -> Searched | None:
     trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
     widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
-    judged = _judged(fitted, checks, phase.panel, judge.n_values)
+    truth, quantiles = _foretold(fitted, checks, phase.panel.n_targets)
+    judged = _judged(truth, quantiles, phase, judge.n_values)
+    if not phase.net.has_paths:
+        window, times = _places(checks)
+        fitted = replace(fitted, copula=Copula.fitted(window, times, truth, quantiles))
     return Searched(fitted, judged, trained.interrupted, phase.setup_seconds, seconds)
 
 
@@ -604,18 +612,28 @@ def _widths(phase: _Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
     return Calibration.fitted(phase.net, held_out, phase.recipe.device)
 
 
-def _judged(fitted: Fitted, checks: Sequence[Batch], known: Panel, n_values: int) -> Judged:
+def _foretold(fitted: Fitted, checks: Sequence[Batch], n_targets: int) -> tuple[Float64, Float64]:
+    """Held-out values (n, n_targets), and the quantiles of their forecasts, in the data's units."""
+    parts = zip(*(_scored(fitted, batch) for batch in checks), strict=True)
+    truth, quantiles = (np.concatenate(part)[:, :n_targets] for part in parts)
+    scaling = fitted.scaling
+    return _original(truth[..., None], scaling)[..., 0], _original(quantiles, scaling)
+
+
+def _judged(truth: Float64, quantiles: Float64, phase: _Phase, n_values: int) -> Judged:
     """Forecasts of the held-out values, beside the distribution of the known ones."""
-    parts = [_scored(fitted, batch) for batch in checks]
-    targets = slice(known.n_targets)
-    truth, quantiles = (np.concatenate(part)[:, targets] for part in zip(*parts, strict=True))
     plain = np.full(quantiles.shape[1:], np.nan)
     kept = np.isfinite(truth).any(0)
-    plain[kept] = np.nanquantile(known.values[:, targets][:, kept], LEVELS, axis=0).T
-    truth, quantiles, plain = (
-        _original(x, fitted.scaling) for x in (truth[..., None], quantiles, plain[None])
-    )
-    return Judged.of(truth[..., 0], quantiles, plain[0], n_values)
+    known = phase.panel.values[:, : phase.panel.n_targets][:, kept]
+    plain[kept] = np.nanquantile(known, LEVELS, axis=0).T
+    return Judged.of(truth, quantiles, _original(plain[None], phase.scaling)[0], n_values)
+
+
+def _places(checks: Sequence[Batch]) -> tuple[Int64, Float64]:
+    """Which window each held-out row belongs to, and its time after the cutoff in horizons."""
+    counts = np.concatenate([batch.asked.sum(1).cpu().numpy() for batch in checks])
+    times = [batch.left.lead[batch.asked].double().cpu().numpy() for batch in checks]
+    return np.repeat(np.arange(len(counts)), counts), np.concatenate(times)
 
 
 def _original(values: Float64, scaling: Scaling) -> Float64:

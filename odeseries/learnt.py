@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from odeseries.copula import Copula
 from odeseries.fitting import Fitted, Recipe
 from odeseries.frames import Schema
 from odeseries.panel import Panel
@@ -27,8 +26,6 @@ class Learnt:
         What steered the fit.
     fitted : Fitted
         The network and its units.
-    copula : Copula
-        Dependence of the errors.
     seed : int
         Seed of the fit and of samples.
     parameters : dict
@@ -39,6 +36,5 @@ class Learnt:
     panel: Panel
     recipe: Recipe
     fitted: Fitted
-    copula: Copula
     seed: int
     parameters: dict[str, Any]

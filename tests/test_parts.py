@@ -1,4 +1,4 @@
-"""Heads, dynamics, encoders, seasonality, training, scores and the copula."""
+"""Heads, dynamics, encoders, seasonality, training and scores."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import pytest
 import torch
 from scipy.stats import norm
 
-from odeseries.copula import Copula
 from odeseries.dynamics import MLP, Linear
 from odeseries.encoders import GRUEncoder, ODERNNEncoder
 from odeseries.likelihoods import GaussianHead, QuantileHead
@@ -134,17 +133,3 @@ def test_wider_intervals_keep_their_median() -> None:
     quantiles = np.array([[-1.0, 0.5, 2.0]])
     out = widths.apply(quantiles, np.array([0.5]), np.array([0.5]))
     np.testing.assert_allclose(out, [[-2.5, 0.5, 3.5]])
-
-
-def test_the_copula_has_its_correlations() -> None:
-    """Uniform ranks; normal scores correlated in time and across channels as stated."""
-    factor = np.linalg.cholesky(np.array([[1.0, 0.6], [0.6, 1.0]]))
-    copula = Copula(length=0.5, share=0.8, factor=factor)
-    ranks = copula.ranks(np.array([0.3, 0.0]), 20_000, np.random.default_rng(0))
-    scores = norm.ppf(ranks)
-    assert ranks.shape == (20_000, 2, 2)
-    assert np.abs(ranks.mean(0) - 0.5).max() < 0.01
-    in_time = np.corrcoef(scores[:, 0, 0], scores[:, 1, 0])[0, 1]
-    assert in_time == pytest.approx(0.8 * math.exp(-0.3 / 0.5), abs=0.03)
-    across = np.corrcoef(scores[:, 0, 0], scores[:, 0, 1])[0, 1]
-    assert across == pytest.approx(0.6, abs=0.03)

@@ -254,19 +254,16 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     def _conclude(
         self, schema: Schema, panel: Panel, recipe: Recipe, fitted: Fitted, seed: int
     ) -> None:
-        """Learn how errors hang together, and be ready to answer."""
-        if fitted.net.has_paths:
-            copula = Copula.unknown(panel.n_targets)
-        else:
-            copula = Copula.fitted(fitted, panel, recipe)
+        """Be ready to answer."""
         parameters = copy.deepcopy(determining(self))
-        self._adopt(Learnt(schema, panel, recipe, fitted, copula, seed, parameters))
+        self._adopt(Learnt(schema, panel, recipe, fitted, seed, parameters))
 
     def _adopt(self, learnt: Learnt) -> Self:
         """Answer from what was learnt, here or before saving."""
         self._learnt = learnt
         fitted, panel, recipe = learnt.fitted, learnt.panel, learnt.recipe
-        self.schema_, self.copula_, self.seed_ = learnt.schema, learnt.copula, learnt.seed
+        self.copula_ = fitted.copula or Copula.unknown(panel.n_targets)
+        self.schema_, self.seed_ = learnt.schema, learnt.seed
         self.panel_, self._recipe_, self._fitted = panel, recipe, fitted
         self.horizon_ = recipe.horizon
         self.periods_ = [p * recipe.horizon for p in fitted.spec.periods]

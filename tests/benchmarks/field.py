@@ -27,13 +27,15 @@ class LatentODE:
 
     forecaster: ClassVar[type] = ode.LatentODEForecaster
     params: ClassVar[dict[str, Any]] = {}
+    random_state: ClassVar[int] = 0
 
     def fit(self, train: pd.DataFrame, task: Any) -> LatentODE:
         """Fit one model on the long frame."""
         self.task = task
         self.unit = UNITS.get(task.unit)
         horizon = task.horizon if self.unit is None else pd.Timedelta(task.horizon, self.unit)
-        self.model = self.forecaster(horizon, random_state=0, **self.params, **self.limits(train))
+        given = {**self.params, **self.limits(train)}
+        self.model = self.forecaster(horizon, random_state=self.random_state, **given)
         self.model.fit(self.framed(train))
         return self
 
