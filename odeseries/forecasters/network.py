@@ -13,6 +13,7 @@ from torch.nn import functional
 from odeseries.anchoring import Anchor, Anchored
 from odeseries.driving import Driven, InputPath, Waves
 from odeseries.encoders import Encoder
+from odeseries.forecasters.places import Everywhere, Observed, Places
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
@@ -126,7 +127,7 @@ class FlowNetwork(Traced):
     def forward(self, batch: Batch) -> tuple[Tensor, Anchored]:
         """Raw outputs of the head, (batch, n_queries, channels, n_outputs), and the anchors."""
         anchored = self.anchor(batch)
-        raw, _ = self._decoded(batch, anchored, None)
+        raw, _ = self._decoded(batch, anchored, None, Everywhere())
         return raw, anchored
 
     def loss(self, batch: Batch, generator: torch.Generator | None) -> Tensor:
@@ -135,10 +136,12 @@ class FlowNetwork(Traced):
         The future's loss is averaged over the observed targets; the variational one adds the
         mean loss of the reconstructed rows and the divergence from the prior per observation.
         """
-        anchored = self.anchor(batch)
-        raw, extra = self._decoded(batch, anchored, generator if self.variational else None)
-        each = self.head.loss(raw, anchored.base, anchored.spread, batch.targets)
-        return _weights(batch, anchored) * batch.mean_of_observed(each) + extra
+        anchored, places = self.anchor(batch), Observed(batch.observed)
+        drawn = generator if self.variational else None
+        raw, extra = self._decoded(batch, anchored, drawn, places)
+        known = (anchored.base, anchored.spread, batch.targets)
+        each = self.head.loss(raw, *(places.of_both(values) for values in known))
+        return _weights(batch, anchored) * places.means(each) + extra
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """Quantiles (batch, n_queries, channels, n_levels) and ages, standardised."""
@@ -146,16 +149,19 @@ class FlowNetwork(Traced):
         return self.head.quantiles(raw, anchored.base, anchored.spread, levels), anchored.age
 
     def _decoded(
-        self, batch: Batch, anchored: Anchored, generator: torch.Generator | None
+        self,
+        batch: Batch,
+        anchored: Anchored,
+        generator: torch.Generator | None,
+        places: Places,
     ) -> tuple[Tensor, Tensor]:
-        """Raw outputs and the additional loss of each window."""
+        """Raw outputs at the places and the additional loss of each window."""
         total = torch.zeros((), device=batch.phases.device)
         weights, extra = total, total
         for side in batch.sides():
-            hidden, skip, more = self._side(side, batch, anchored, generator)
-            weight = side.present[:, None] / (side.lead + 1e-2)
-            weight = weight[..., None, None]
-            total = total + weight * torch.cat([hidden, skip], -1)
+            hidden, skip, more = self._side(side, batch, anchored, generator, places)
+            weight = places.of_query(side.present[:, None] / (side.lead + 1e-2))[..., None]
+            total = total + weight * torch.cat([hidden, skip[..., None]], -1)
             weights = weights + weight
             extra = extra + more
         joined = total / weights.clamp(min=1e-6)
@@ -164,10 +170,14 @@ class FlowNetwork(Traced):
         return raw, extra
 
     def _side(
-        self, side: Side, batch: Batch, anchored: Anchored, generator: torch.Generator | None
+        self,
+        side: Side,
+        batch: Batch,
+        anchored: Anchored,
+        generator: torch.Generator | None,
+        places: Places,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Hidden features, linear skip and additional loss of one side."""
-        statics = self._statics(side, anchored)
+        """Hidden features and linear skip at the places, and additional loss, of one side."""
         path = self._path(side)
         code = self._code(side, anchored, path)
         extra = torch.zeros(len(code), device=code.device)
@@ -177,16 +187,14 @@ class FlowNetwork(Traced):
         state = self._flow(code, side.lead, path)
         inputs = _inputs(side, batch)
         common = self._common(state, side.lead, batch.phases, inputs, side.backward)
-        local, linear = self._local(side, anchored, statics)
-        hidden = common[:, :, None] + self.local(local) + self.channel
-        direct = self._mixed(side, anchored) + inputs @ self.effect
-        return hidden, self.skip(linear) + direct[..., None], extra
+        local, skip = self._local(side, anchored, places)
+        hidden = places.of_query(common) + local
+        return hidden, skip + places.of_both(inputs @ self.effect), extra
 
     def _mixed(self, side: Side, anchored: Anchored) -> Tensor:
-        """What the last values of all channels tell of each, (batch, n_queries, channels)."""
+        """What the last values of all channels tell of each, (batch, channels, N_FADES)."""
         last = (side.lags[..., 0] - anchored.level) / anchored.scale * side.lag_mask[..., 0]
-        told = torch.einsum("bc,fcd->bfd", last.clamp(-CLIP, CLIP), self.mixing)
-        return torch.einsum("bqf,bfd->bqd", _fades(side.lead), told)
+        return torch.einsum("bc,fcd->bdf", last.clamp(-CLIP, CLIP), self.mixing)
 
     def _rows(self, side: Side, anchored: Anchored) -> Tensor:
         """Features of the rows, (batch, n_rows, n_row_features)."""
@@ -266,25 +274,30 @@ class FlowNetwork(Traced):
         out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases, inputs], -1))
         return out
 
-    def _local(self, side: Side, anchored: Anchored, statics: Tensor) -> tuple[Tensor, Tensor]:
-        """Features of every channel at a query, and the columns of the linear skip."""
+    def _local(self, side: Side, anchored: Anchored, places: Places) -> tuple[Tensor, Tensor]:
+        """Features of the channels at the places, and the linear skip; the first (..., hidden).
+
+        What a channel knows for all queries of a window is multiplied once.
+        """
         level, scale = anchored.level[..., None], anchored.scale[..., None]
         lags = ((side.lags - level) / scale * side.lag_mask).clamp(-CLIP, CLIP)
         ages = torch.log1p(10 * side.lag_ages) * side.lag_mask
-        of_channel = torch.cat([lags, ages, side.lag_mask, statics], -1)
+        fixed = torch.cat([lags, ages, side.lag_mask, self._statics(side, anchored)], -1)
         seasonal = (side.seasonal - level[:, None]) / scale[:, None]
-        seasonal = (seasonal * side.seasonal_mask).clamp(-CLIP, CLIP)
-        base = (anchored.base - anchored.level[:, None]) / anchored.scale[:, None]
-        size = anchored.spread / anchored.scale[:, None]
-        age = anchored.age
-        times = [torch.log1p(10 * age), torch.exp(-age / SHORT), torch.log(size)]
-        shape = (*age.shape, -1)
-        spread_out = of_channel[:, None].expand(shape)
-        extra = torch.stack([base.clamp(-CLIP, CLIP), *times], -1)
-        local = torch.cat([spread_out, seasonal, side.seasonal_mask, extra], -1)
-        moving = torch.cat([lags[:, None].expand(shape), seasonal, extra[..., :1]], -1)
-        fades = _fades(side.lead)[:, :, None, :, None] * moving[..., None, :]
-        return local, fades.flatten(-2)
+        seasonal = places.of_both((seasonal * side.seasonal_mask).clamp(-CLIP, CLIP))
+        base, times = _first_guess(anchored, places)
+        moving = [seasonal, places.of_both(side.seasonal_mask), base, times]
+
+        of_fixed, of_moving = self.local.weight.tensor_split([fixed.shape[-1]], 1)
+        own = functional.linear(fixed, of_fixed) + self.channel
+        hidden = places.of_channel(own) + functional.linear(torch.cat(moving, -1), of_moving)
+
+        weights = self.skip.weight.view(N_FADES, -1)
+        of_lags, of_others = weights.tensor_split([lags.shape[-1]], 1)
+        told = functional.linear(lags, of_lags) + self._mixed(side, anchored)
+        here = functional.linear(torch.cat([seasonal, base], -1), of_others)
+        fades = places.of_query(_fades(side.lead))
+        return hidden, ((places.of_channel(told) + here) * fades).sum(-1)
 
     def _reconstruction(
         self,
@@ -307,6 +320,16 @@ class FlowNetwork(Traced):
         each = self.head.loss(raw, centre, scale, side.values)
         count = seen.sum((1, 2)).clamp(min=1)
         return ((each * seen).sum((1, 2)) + divergence) / count
+
+
+def _first_guess(anchored: Anchored, places: Places) -> tuple[Tensor, Tensor]:
+    """Base, (..., 1), and its age and spread as features, (..., 3), at the places."""
+    level, scale = (places.of_channel(x) for x in (anchored.level, anchored.scale))
+    age = places.of_both(anchored.age)
+    base = ((places.of_both(anchored.base) - level) / scale).clamp(-CLIP, CLIP)
+    size = torch.log(places.of_both(anchored.spread) / scale)
+    times = [torch.log1p(10 * age), torch.exp(-age / SHORT), size]
+    return base[..., None], torch.stack(times, -1)
 
 
 def input_path(
