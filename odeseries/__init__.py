@@ -14,7 +14,6 @@ from odeseries.errors import (
     PluginWarning,
     SolverError,
 )
-from odeseries.fitting import Spec
 from odeseries.forecasters import (
     AutoForecaster,
     BaseForecaster,
@@ -45,6 +44,7 @@ from odeseries.odenet import ODENetClassifier
 from odeseries.persistence import load
 from odeseries.plotting import phase_portrait, plot_forecast, plot_history
 from odeseries.plugins import register
+from odeseries.recipe import Spec
 from odeseries.solvers import Event, Regularised, random_end, row_seeds, solve, solve_event
 from odeseries.windows import Batch, Side
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from odeseries.fitting import Fitted, Recipe
 from odeseries.frames import Schema
 from odeseries.panel import Panel
+from odeseries.recipe import Fitted, Recipe
 
 __all__ = ["Learnt"]
 

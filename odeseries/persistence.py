@@ -23,7 +23,6 @@ from odeseries.encoding import CODECS, Codec, Reader, Writer, record
 from odeseries.encoding_transformers import TRANSFORMER
 from odeseries.errors import PersistenceError
 from odeseries.estimators import name_of, restored
-from odeseries.fitting import Fitted, Recipe, Spec
 from odeseries.frames import Clock, Schema
 from odeseries.hookspecs import PROJECT
 from odeseries.learnt import Learnt
@@ -32,6 +31,7 @@ from odeseries.nets import seeded_weights
 from odeseries.offers import Kind
 from odeseries.panel import Panel
 from odeseries.parts import look_up, part_of, sources
+from odeseries.recipe import Fitted, Recipe, Spec
 from odeseries.transforms import Transform
 from odeseries.widths import Calibration, Widths
 from odeseries.windows import Scaling

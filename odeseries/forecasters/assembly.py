@@ -6,11 +6,12 @@ from typing import Any
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder
-from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.network import FlowNetwork
 from odeseries.forecasters.parts import bounded, make_head, make_sizes
+from odeseries.holding_out import FEWEST_SERIES
 from odeseries.interfaces import Dynamics
 from odeseries.model import Model
+from odeseries.recipe import Spec
 
 __all__ = ["flow_network", "n_row_features"]
 

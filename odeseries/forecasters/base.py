@@ -24,7 +24,7 @@ from odeseries.checkpoints import begun, determining
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
-from odeseries.fitting import Fitted, Recipe, Spec, fit
+from odeseries.fitting import fit
 from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
@@ -41,6 +41,7 @@ from odeseries.panel import Float64, Int64, Panel
 from odeseries.parameters import Declared
 from odeseries.persistence import save
 from odeseries.plotting import plot_history
+from odeseries.recipe import Fitted, Recipe, Spec
 from odeseries.sampling import query_windows
 from odeseries.scenarios import scenarios
 from odeseries.solvers import row_seeds

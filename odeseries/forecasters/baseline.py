@@ -6,10 +6,10 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import StrOptions
 
-from odeseries.fitting import Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline_network import METHODS, BaselineNetwork, n_features
 from odeseries.forecasters.parts import make_sizes
+from odeseries.recipe import Spec
 
 __all__ = ["BaselineForecaster"]
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval
 
-from odeseries.fitting import Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.forest_network import ForestNetwork
+from odeseries.recipe import Spec
 
 __all__ = ["ForestForecaster"]
 

@@ -9,13 +9,14 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from odeseries.anchoring import Anchor
 from odeseries.encoders import Encoder, GRUEncoder, ODERNNEncoder
-from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.diagnostics import FlowForecaster
 from odeseries.forecasters.network import FlowNetwork, Interpolation, Sizes
 from odeseries.forecasters.parts import bounded, make_dynamics, make_head, make_sizes
+from odeseries.holding_out import FEWEST_SERIES
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS
+from odeseries.recipe import Spec
 
 __all__ = ["LatentODEForecaster"]
 

@@ -9,7 +9,6 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from odeseries.dynamics import Disturbed
 from odeseries.encoders import GRUEncoder
-from odeseries.fitting import Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.decoder import Decoder
 from odeseries.forecasters.network import Interpolation
@@ -18,6 +17,7 @@ from odeseries.forecasters.posteriors import Matched, Posterior, Simulated
 from odeseries.forecasters.sde_network import SDENetwork
 from odeseries.interfaces import Dynamics
 from odeseries.path_laws import require_regular
+from odeseries.recipe import Spec
 
 __all__ = ["LatentSDEForecaster"]
 

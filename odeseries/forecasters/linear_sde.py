@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from odeseries.anchoring import Anchor
-from odeseries.fitting import FEWEST_SERIES, Spec
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.gaussian_network import LinearSDENetwork
+from odeseries.holding_out import FEWEST_SERIES
+from odeseries.recipe import Spec
 
 __all__ = ["LinearSDEForecaster"]
 

@@ -9,10 +9,10 @@ import torch
 
 from odeseries import plugins
 from odeseries.errors import PluginError
-from odeseries.fitting import Spec
 from odeseries.forecasters.network import Sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS, Head
+from odeseries.recipe import Spec
 from odeseries.windows import N_SEASONS
 
 __all__ = ["N_HARMONICS", "bounded", "make_dynamics", "make_head", "make_sizes"]

@@ -12,10 +12,12 @@ import numpy as np
 
 from odeseries.control import Budget, Control
 from odeseries.errors import ConvergenceWarning, OdeSeriesError
-from odeseries.fitting import Fitted, Searched, refit, search
+from odeseries.fitting import refit, search
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.frames import Schema
+from odeseries.holding_out import Searched
 from odeseries.panel import Panel
+from odeseries.recipe import Fitted
 
 __all__ = ["Trial", "completed", "explained", "leaderboard", "tried", "unjudged"]
 
