@@ -15,29 +15,36 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.benchmarks.papers.thinned import Curves, Task, compare, parser
+from tests.benchmarks.papers.thinned import Array, Curves, Task, compare, parser
 
 N_TIMES, END, NOISE = 100, 5.0, 0.01
 
 
-def sines(n: int, rng: np.random.Generator, *, clocked: bool) -> Curves:
-    """Curves at common times."""
-    times = np.sort(np.append(rng.uniform(0, END, N_TIMES - 1), 0.0))
-    first, last = rng.uniform(0.4, 0.8, (2, n, 1))
-    phase = 2 * np.pi * (first * times + (last - first) * times**2 / (2 * END))
+def phases(times: Array, first: Array, last: Array) -> Array:
+    """Angles of sines whose frequencies move from the first to the last over all the time."""
+    return 2 * np.pi * (first * times + (last - first) * times**2 / (2 * END))
+
+
+def sines(
+    n: int, rng: np.random.Generator, *, times: Array | None = None, clock: str = ""
+) -> Curves:
+    """Curves at common times, drawn unless they are given."""
+    if times is None:
+        times = np.sort(np.append(rng.uniform(0, END, N_TIMES - 1), 0.0))
+    angles = phases(times, *rng.uniform(0.4, 0.8, (2, n, 1)))
     level = 1 + 0.1 * rng.standard_normal((n, 1))
-    values = level + np.sin(phase) + NOISE * rng.uniform(size=phase.shape)
-    return Curves(times, values[..., None], clocked)
+    values = level + np.sin(angles) + NOISE * rng.uniform(size=angles.shape)
+    return Curves(times, values[..., None], clock)
 
 
 def main() -> None:
     """Fit and print errors."""
     arguments = parser(__doc__)
     arguments.add_argument("--curves", type=int, default=1000)
-    arguments.add_argument("--clock", action="store_true", help="give the time as a covariate")
+    arguments.add_argument("--clock", default="", choices=["", "seen", "known"], help="the time")
     args = arguments.parse_args()
     torch.set_num_threads(1)
-    curves = sines(args.curves, np.random.default_rng(args.seed), clocked=args.clock)
+    curves = sines(args.curves, np.random.default_rng(args.seed), clock=args.clock)
     n_trained = args.curves * 4 // 5
     tested = curves.take(slice(n_trained, None))
     half = N_TIMES // 2

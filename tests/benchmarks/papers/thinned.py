@@ -25,6 +25,7 @@ from odeseries.metrics import LEVELS
 Array = npt.NDArray[np.float64]
 Data = tuple[pd.DataFrame, pd.DataFrame | None]
 NAMES = ["curve", "time"]
+CLOCK = "clock"
 
 
 @dataclass(frozen=True)
@@ -35,13 +36,14 @@ class Curves:
     ----------
     times : ndarray of shape (n_times,)
     values : ndarray of shape (n, n_times, n_channels)
-    clocked : bool
-        Whether all curves begin alike, so that the time is given as a covariate.
+    clock : {"", "seen", "known"}
+        Where all curves begin alike, whether the time is a channel of what is seen, or a covariate,
+        which is known at what is asked for as well and drives the dynamics.
     """
 
     times: Array
     values: Array
-    clocked: bool = False
+    clock: str = ""
 
     def take(self, curves: slice, points: slice = slice(None)) -> Curves:
         """Some of the curves, between some of the times."""
@@ -65,17 +67,24 @@ class Curves:
         points = np.concatenate(kept)
         index = pd.MultiIndex.from_arrays([curves, self.times[points]], names=NAMES)
         values = pd.DataFrame(self.values[curves % len(self.values), points], index=index)
-        return (clock(index), values) if self.clocked else (values, None)
+        if self.clock == "known":
+            return clock(index), values
+        return values.assign(**{CLOCK: self.times[points]}) if self.clock else values, None
+
+    @property
+    def targets(self) -> list[int]:
+        """The channels that are asked for."""
+        return list(range(self.values.shape[-1]))
 
     def everywhere(self) -> pd.MultiIndex | pd.DataFrame:
         """Every time of every curve."""
         index = pd.MultiIndex.from_product([range(len(self.values)), self.times], names=NAMES)
-        return clock(index) if self.clocked else index
+        return clock(index) if self.clock == "known" else index
 
 
 def clock(index: pd.MultiIndex) -> pd.DataFrame:
     """The time since the start as a covariate."""
-    return pd.DataFrame({"clock": index.get_level_values("time")}, index=index)
+    return pd.DataFrame({CLOCK: index.get_level_values("time")}, index=index)
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ class Task:
 
     def lines(self, history: Data) -> Array:
         """The straight line between two seen points, and the nearest one beyond."""
-        seen = history[0] if history[1] is None else history[1]
+        seen = (history[0] if history[1] is None else history[1])[self.asked.targets]
         return np.array(
             [
                 np.stack([np.interp(self.asked.times, curve.index, curve[c]) for c in curve], -1)
@@ -178,6 +187,7 @@ def fitted(
         learning_rate=args.rate,
         weight_decay=args.decay,
         callbacks=Budget(args.seconds),
+        targets=None if trained.clock == "known" else trained.targets,
         random_state=args.seed,
     ).set_params(**special)
     model.fit(*data)

@@ -27,6 +27,8 @@ FORECASTERS: dict[str, type[Any]] = {
     "latent_ode": ode.LatentODEForecaster,
     "ode_rnn": ode.ODERNNForecaster,
     "neural_ode": ode.NeuralODEForecaster,
+    "latent_sde": ode.LatentSDEForecaster,
+    "linear_sde": ode.LinearSDEForecaster,
     "baseline": ode.BaselineForecaster,
     "forest": ode.ForestForecaster,
 }
