@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.nets import Perceptron
-from odeseries.stacked import WINDOW, Layers
+from odeseries.stacked import WINDOW, Layers, Weights
 
 __all__ = ["Jumps", "SpreadCell", "jumps_of"]
 
@@ -137,8 +137,9 @@ class SpreadJumps(Jumps):
     ) -> None:
         *layers, reset, self.signs = stacks
         self.rows, self.parameters = rows, parameters
-        self.gates = Layers(parameters[:4], states[:-1], layers[:2], rows)
-        self.candidate = Layers(parameters[4:], reset, layers[2:], rows)
+        gates, candidate = (Weights(p, states.shape[-1]) for p in (parameters[:4], parameters[4:]))
+        self.gates = Layers(gates, states[:-1], layers[:2], rows)
+        self.candidate = Layers(candidate, reset, layers[2:], rows)
         self.states, self.after_reset, self.new = map(halves, (states, reset, layers[3]))
         self.update, self.reset = halves(layers[1])[..., None, :].unbind(-3)
 
@@ -165,23 +166,25 @@ class SpreadJumps(Jumps):
         self.gates.begin_back(at_known=at_rows)
         self.candidate.begin_back(at_known=at_rows)
         self.low = len(self.rows)
+        _, batch, both, dim = self.states.shape
+        self.room = self.rows.new_empty(5, min(WINDOW, self.low), batch, both * dim)
+        self.factors = _by_row(*self.room)
+        parts = self.rows.new_empty(batch, both, 2, dim)
+        self.at_gates = [part.view(batch, both * dim) for part in parts.unbind(1)]
+        self.of_parts = parts.unbind(2)
 
     def _open(self, i: int) -> None:
         """Take all factors of some rows at once."""
         self.low = max(0, i + 1 - WINDOW)
         part = slice(self.low, i + 1)
-        before, new, signs = self.states[part], self.new[part], self.signs[part]
-        update, reset = self.update[part], self.reset[part]
-        left = 1 - update
-        signed = torch.stack([torch.ones_like(signs), signs], -2)
-        factors = (
-            (before - new) * (update * left),
-            signed * left,
-            before * (reset * (1 - reset)),
-            update.expand_as(before),
-            reset.expand_as(before),
-        )
-        self.factors = _by_row(*(factor.flatten(2) for factor in factors))
+        at_update, at_new, at_reset, update, reset = self.room[:, : i + 1 - self.low].unbind()
+        before, new = self.states[part].flatten(2), self.new[part].flatten(2)
+        torch.cat([self.update[part, :, 0]] * 2, -1, out=update)
+        torch.cat([self.reset[part, :, 0]] * 2, -1, out=reset)
+        torch.sub(1, update, out=at_new)
+        torch.sub(before, new, out=at_update).mul_(at_new).mul_(update)
+        at_new.chunk(2, -1)[1].mul_(self.signs[part])
+        torch.addcmul(reset, reset, reset, value=-1, out=at_reset).mul_(before)
 
     def back(self, i: int, grad: Tensor) -> Tensor:
         """From the gradient at the state after a row to that at the state before."""
@@ -189,8 +192,9 @@ class SpreadJumps(Jumps):
             self._open(i)
         at_update, at_new, at_reset, update, reset = self.factors[i - self.low]
         back = self.candidate.back(i, grad * at_new)
-        gates = torch.cat([grad * at_update, back * at_reset], 1)
-        gates = gates.view(len(grad), 2, 2, -1).sum(2).flatten(1)
+        torch.mul(grad, at_update, out=self.at_gates[0])
+        torch.mul(back, at_reset, out=self.at_gates[1])
+        gates = torch.add(*self.of_parts).view(len(grad), -1)
         return self.gates.back(i, gates, onto=(grad * update).addcmul_(back, reset))
 
     def sums(self) -> list[Tensor]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -17,6 +18,7 @@ from odeseries.unrolled import Unrollable, Unrolled, Written
 __all__ = [
     "Perceptron",
     "Potential",
+    "StateNetwork",
     "in_one_precision",
     "is_plain",
     "last_bias",
@@ -132,6 +134,14 @@ class Perceptron(nn.Module, Unrollable):
         h2 = torch.tanh(second(h1))
         weights = (first.weight, second.weight, last.weight)
         return last(h2), trace_of_layers(weights, (1 - h1**2, 1 - h2**2))
+
+
+class StateNetwork(ABC):
+    """A dynamics whose field may be a perceptron of the state, and nothing else."""
+
+    @abstractmethod
+    def network_of_state(self) -> Perceptron | None:
+        """That perceptron; None if inputs or a subclass make the field something else."""
 
 
 def trace_of_layers(

@@ -23,7 +23,7 @@ from odeseries.solvers.outputs import polynomial
 from odeseries.solvers.runge_kutta import FixedStep
 from odeseries.solvers.solve import options_of
 from odeseries.solvers.tableaux import Tableau
-from odeseries.stacked import Layers
+from odeseries.stacked import Layers, Weights
 
 __all__ = ["Plan", "Reader", "read", "reader_of"]
 
@@ -260,7 +260,7 @@ class Reading:
     ) -> None:
         n_field, layers = reader.n_field, 2 + reader.n_field // 2
         self.reader, self.states = reader, stacks[0]
-        field = Layers(parameters[:n_field], stacks[1], stacks[2:layers])
+        field = Layers(Weights(parameters[:n_field], reader.dim), stacks[1], stacks[2:layers])
         self.flow = Flow(reader.plan, field)
         self.jumps = reader.jumps(parameters[n_field:], rows, stacks[0], stacks[layers:])
 

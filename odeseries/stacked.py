@@ -9,26 +9,104 @@ multiplied at once, and so are the gradients of the weights, of some evaluations
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from odeseries.sigmoids import by_sigmoids, ways_back, weight_sum
 
-__all__ = ["WINDOW", "Layers"]
+__all__ = ["WINDOW", "Layers", "Weights"]
 
 WINDOW = 16
 """Evaluations on the way back whose products are taken at once, while they are near."""
 
 
-class Layers:
-    r"""Perceptron with :math:`\tanh` between its layers.
+class Weights:
+    r"""Parameters of a perceptron with :math:`\tanh`, and the sums of their gradients.
 
     Parameters
     ----------
     parameters : sequence of Tensor
         Weight and bias of every layer. Columns of the first weight beyond the width of the inputs
         belong to what is known beforehand.
+    n_in : int
+        Width of the inputs.
+    """
+
+    def __init__(self, parameters: Sequence[Tensor], n_in: int) -> None:
+        self.parameters, self.n_in = parameters, n_in
+        self.clear()
+
+    @cached_property
+    def shifts(self) -> list[Tensor]:
+        """What is added to the products of every layer."""
+        return [bias for _, bias in self._by_sigmoids]
+
+    @cached_property
+    def turned(self) -> tuple[list[Tensor], Tensor]:
+        """What the inputs of every layer, and what is known, are multiplied by."""
+        turned = [weight.t() for weight, _ in self._by_sigmoids]
+        first, known = turned[0].tensor_split([self.n_in])
+        return [first, *turned[1:]], known
+
+    @cached_property
+    def _by_sigmoids(self) -> list[tuple[Tensor, Tensor]]:
+        return by_sigmoids(self.parameters[::2], self.parameters[1::2])
+
+    @cached_property
+    def ways(self) -> list[Tensor]:
+        """What gradients are multiplied by on the way back, the last layer first."""
+        return ways_back(self.parameters[::2])
+
+    @cached_property
+    def first(self) -> tuple[Tensor, Tensor]:
+        """The first weight: columns of the inputs, and of what is known."""
+        of_inputs, of_known = self.parameters[0].tensor_split([self.n_in], 1)
+        return of_inputs, of_known
+
+    def clear(self) -> None:
+        """Begin a way back."""
+        self.products: list[Tensor] = []
+
+    def add(self, grads: Sequence[Tensor], inputs: Sequence[Tensor]) -> None:
+        """Take the products of some evaluations.
+
+        Parameters
+        ----------
+        grads, inputs : sequence of Tensor of shape (n_rows, width)
+            For every layer, gradients at its sums, and what went into it.
+        """
+        self._begin_sums()
+        for i, (grad, x) in enumerate(zip(grads, inputs, strict=True)):
+            self.products[i].addmm_(grad.t(), x)
+            self.totals[i].add_(grad.sum(0))
+
+    def _begin_sums(self) -> None:
+        """Make room for the sums."""
+        if not self.products:
+            of_inputs, of_known = self.first
+            self.products = [torch.zeros_like(x) for x in (of_inputs, *self.parameters[2::2])]
+            self.totals = [torch.zeros_like(bias) for bias in self.parameters[1::2]]
+            self.of_known = torch.zeros_like(of_known)
+
+    def sums(self) -> list[Tensor]:
+        """Gradients of the parameters, after all evaluations."""
+        self._begin_sums()
+        first, *others = zip(self.products, self.totals, strict=True)
+        sums = [torch.cat([first[0], self.of_known], 1), first[1]]
+        for product, total in others:
+            sums += [weight_sum(product, total), total]
+        return sums
+
+
+class Layers:
+    r"""Evaluations of a perceptron with :math:`\tanh` between its layers.
+
+    Parameters
+    ----------
+    weights : Weights
+        Of the perceptron.
     inputs : Tensor of shape (count, batch, n_in)
         Where the arguments are when they are asked for.
     outputs : list of Tensor of shape (count, batch, n_out)
@@ -39,13 +117,12 @@ class Layers:
 
     def __init__(
         self,
-        parameters: Sequence[Tensor],
+        weights: Weights,
         inputs: Tensor,
         outputs: Sequence[Tensor],
         known: Tensor | None = None,
     ) -> None:
-        self.parameters, self.n_in = parameters, inputs.shape[-1]
-        self.stack, self.outputs, self.known = inputs, outputs, known
+        self.weights, self.stack, self.outputs, self.known = weights, inputs, outputs, known
 
     @staticmethod
     def stacks(parameters: Sequence[Tensor], count: int, batch: int) -> list[Tensor]:
@@ -54,11 +131,7 @@ class Layers:
 
     def begin(self) -> None:
         """Begin to evaluate."""
-        layers = by_sigmoids(self.parameters[::2], self.parameters[1::2])
-        self.shifts = [bias for _, bias in layers]
-        turned = [weight.t() for weight, _ in layers]
-        turned[0], self.turned_known = turned[0].tensor_split([self.n_in])
-        *turned, self.turned = turned
+        *turned, self.turned = self.weights.turned[0]
         self.inputs = self.stack.unbind()
         *hidden, self.last = [out.unbind() for out in self.outputs]
         self.hidden, self.filled = list(zip(hidden, turned, strict=True)), 0
@@ -66,11 +139,11 @@ class Layers:
     def _fill(self) -> None:
         """Put what is added to the products, for some more evaluations."""
         part = slice(self.filled, self.filled + WINDOW)
-        for out, shift in zip(self.outputs, self.shifts, strict=True):
+        for out, shift in zip(self.outputs, self.weights.shifts, strict=True):
             out[part] = shift
         if self.known is not None:
             first, known = self.outputs[0][part], self.known[part]
-            first.flatten(0, 1).addmm_(known.flatten(0, 1), self.turned_known)
+            first.flatten(0, 1).addmm_(known.flatten(0, 1), self.weights.turned[1])
         self.filled += WINDOW
 
     def evaluate(self, i: int) -> Tensor:
@@ -87,13 +160,9 @@ class Layers:
         self.low, self.at_known, self.grads = len(self.stack), at_known, list[Tensor]()
         size = min(WINDOW, self.low)
         self.slopes = [out.new_empty(size, *out.shape[1:]) for out in self.outputs[:-1]]
-        first, *others = self.parameters[::2]
         ways = [room.unbind() for room in self.slopes[::-1]]
-        self.way = list(zip(ways_back([first, *others]), ways, strict=True))
-        self.first, self.first_known = first.tensor_split([self.n_in], 1)
-        self.products = [torch.zeros_like(weight) for weight in (self.first, *others)]
-        self.totals = [torch.zeros_like(bias) for bias in self.parameters[1::2]]
-        self.of_known = torch.zeros_like(self.first_known)
+        self.way = list(zip(self.weights.ways, ways, strict=True))
+        self.first = self.weights.first[0]
         self.found: list[Tensor] = []
 
     def back(self, i: int, grad: Tensor, onto: Tensor | None = None) -> Tensor:
@@ -111,41 +180,35 @@ class Layers:
 
     def _open(self, i: int) -> None:
         """Go on to the evaluations before, with all their slopes at once."""
-        self._add_up()
+        self.close()
         self.low = max(0, i + 1 - WINDOW)
         for out, room in zip(self.outputs, self.slopes, strict=False):
             s = out[self.low : i + 1]
             torch.addcmul(s, s, s, value=-1, out=room[: len(s)])
 
-    def _add_up(self) -> None:
+    def close(self) -> None:
         """Take the products of the evaluations that were gone back."""
         if not self.grads:
             return
         part = slice(self.low, self.low + len(self.grads))
         ends = [*(room[: len(self.grads)] for room in self.slopes), torch.stack(self.grads[::-1])]
-        stacks = [self.stack, *self.outputs[:-1]]
-        for layer, (end, stack) in enumerate(zip(ends, stacks, strict=True)):
-            grad = end.flatten(0, 1)
-            self.products[layer].addmm_(grad.t(), stack[part].flatten(0, 1))
-            self.totals[layer].add_(grad.sum(0))
+        grads = [end.flatten(0, 1) for end in ends]
+        stacks = (self.stack, *self.outputs[:-1])
+        self.weights.add(grads, [stack[part].flatten(0, 1) for stack in stacks])
         if self.known is not None:
-            self._back_to_known(ends[0].flatten(0, 1), self.known[part].flatten(0, 1))
+            self._back_to_known(grads[0], self.known[part].flatten(0, 1))
         self.grads = []
 
     def _back_to_known(self, grad: Tensor, known: Tensor) -> None:
         """From the gradient at what the first layer adds up."""
-        self.of_known.addmm_(grad.t(), known)
+        self.weights.of_known.addmm_(grad.t(), known)
         if self.at_known:
-            self.found.append(grad.mm(self.first_known))
+            self.found.append(grad.mm(self.weights.first[1]))
 
     def sums(self) -> list[Tensor]:
         """Gradients of the parameters, after all evaluations."""
-        self._add_up()
-        first, *others = zip(self.products, self.totals, strict=True)
-        sums = [torch.cat([first[0], self.of_known], 1), first[1]]
-        for product, total in others:
-            sums += [weight_sum(product, total), total]
-        return sums
+        self.close()
+        return self.weights.sums()
 
     def gradient_at_known(self) -> Tensor:
         """Gradient at what is known, (count, batch, n_known), after ``sums``."""

@@ -16,7 +16,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
 
-__all__ = ["Entry", "Notes", "Unrollable", "Unrolled", "Written"]
+from odeseries.stacked import Weights
+
+__all__ = [
+    "Entry",
+    "LayerNotes",
+    "Notes",
+    "Unrollable",
+    "Unrolled",
+    "Written",
+    "back_differentiably",
+]
 
 tanh_backward = torch.ops.aten.tanh_backward.default
 
@@ -91,7 +101,7 @@ class Unrolled(Written):
     def __init__(self, layers: nn.Sequential) -> None:
         self.layers = layers
         linear_layers = [layer for layer in layers if isinstance(layer, nn.Linear)]
-        self.notes: _Layers = _Layers(linear_layers)
+        self.notes: LayerNotes = LayerNotes(linear_layers)
         self.token: Tensor = Entry.apply(self.notes, *self.notes.parameters)  # type: ignore[no-untyped-call]  # torch
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -108,12 +118,19 @@ class Unrolled(Written):
         return out if x.ndim == 2 else out.reshape(*x.shape[:-1], -1)
 
 
-class _Layers(Notes):
-    """Of linear layers; their inputs and what comes back are noted."""
+class LayerNotes(Notes):
+    """Of linear layers; their inputs and what comes back are noted.
+
+    Attributes
+    ----------
+    whole : Weights
+        The same for nodes of many evaluations, which add to the sums themselves.
+    """
 
     def __init__(self, layers: Sequence[nn.Linear]) -> None:
         super().__init__([p for layer in layers for p in (layer.weight, layer.bias)])
         self.weights = [layer.weight.detach() for layer in layers]
+        self.whole = Weights([p.detach() for p in self.parameters], layers[0].in_features)
         self.turned = [(layer.bias.detach(), layer.weight.detach().t()) for layer in layers]
         self.clear()
 
@@ -121,11 +138,21 @@ class _Layers(Notes):
         """Begin a backward pass."""
         self.pairs: list[tuple[tuple[Tensor, ...], list[Tensor]]] = []
         self.sums: list[Tensor] = []
+        self.whole.clear()
 
     def gradients(self) -> list[Tensor | None]:
         """Of all parameters, in their order, over all evaluations."""
         self.add_up()
+        if self.whole.products:
+            self._add(self.whole.sums())
         return [*self.sums] or [None] * len(self.parameters)
+
+    def layered(self, x: Tensor) -> Tensor:
+        """Output, with the graph of the layers."""
+        *hidden, last = zip(self.parameters[::2], self.parameters[1::2], strict=True)
+        for weight, bias in hidden:
+            x = torch.tanh(linear(x, weight, bias))
+        return linear(x, *last)
 
     def evaluated(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Output, and what goes into every layer."""
@@ -152,9 +179,12 @@ class _Layers(Notes):
         if self.pairs:
             inputs, grads = (list(zip(*x, strict=True)) for x in zip(*self.pairs, strict=True))
             layers = zip(inputs, reversed(grads), strict=True)
-            sums = [s for hidden, grad in layers for s in _product(hidden, grad)]
-            self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)] if self.sums else sums
+            self._add([s for hidden, grad in layers for s in _product(hidden, grad)])
             self.pairs = []
+
+    def _add(self, sums: list[Tensor]) -> None:
+        """Add to the sums so far."""
+        self.sums = [a + b for a, b in zip(self.sums, sums, strict=True)] if self.sums else sums
 
 
 def _product(hidden: tuple[Tensor, ...], grad: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -195,7 +225,7 @@ class _Evaluation(torch.autograd.Function):
     """One evaluation."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, token: Tensor, notes: _Layers) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, x: Tensor, token: Tensor, notes: LayerNotes) -> tuple[Tensor, Tensor]:
         """Evaluate, and keep what goes into the layers."""
         out, inputs = notes.evaluated(x)
         ctx.notes = notes
@@ -208,10 +238,10 @@ class _Evaluation(torch.autograd.Function):
         ctx: Any, grad: Tensor | None, carried: Tensor | None
     ) -> tuple[Tensor | None, Tensor | None, None]:
         """Go back through the layers."""
-        notes: _Layers = ctx.notes
+        notes: LayerNotes = ctx.notes
         notes.differentiated |= notes.open
         if torch.is_grad_enabled():
-            return _differentiably(notes.parameters, ctx.saved_tensors[0], grad, carried)
+            return back_differentiably(notes.parameters, ctx.saved_tensors[0], grad, carried)
         if carried is None:
             notes.clear()
             carried = notes.blank
@@ -219,7 +249,7 @@ class _Evaluation(torch.autograd.Function):
         return back, carried, None
 
 
-def _differentiably(
+def back_differentiably(
     parameters: list[Tensor], x: Tensor, grad: Tensor | None, carried: Tensor | None
 ) -> tuple[Tensor | None, Tensor | None, None]:
     """The backward pass of an evaluation, out of operations that can be differentiated."""

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron
+from odeseries.nets import Perceptron, StateNetwork
 
 __all__ = ["Augmented"]
 
 
-class Augmented(Dynamics):
+class Augmented(Dynamics, StateNetwork):
     r"""Augmented neural ordinary differential equation: more coordinates than the vector has.
 
     :math:`\frac{d}{dt} [z, a] = f([z, a], u)` from :math:`a = 0`, of which :math:`z` is read.
@@ -78,3 +78,7 @@ class Augmented(Dynamics):
         del t
         out: Tensor = self.field(self.with_inputs(state, inputs))
         return out
+
+    def network_of_state(self) -> Perceptron | None:
+        """The field, unless there are inputs."""
+        return None if self.n_inputs or type(self).forward is not Augmented.forward else self.field

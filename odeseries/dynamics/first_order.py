@@ -7,12 +7,12 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron
+from odeseries.nets import Perceptron, StateNetwork
 
 __all__ = ["MLP"]
 
 
-class MLP(Dynamics):
+class MLP(Dynamics, StateNetwork):
     r"""Neural ordinary differential equation :math:`\dot z = f(z, u)`, :math:`f` a perceptron.
 
     Parameters
@@ -51,6 +51,10 @@ class MLP(Dynamics):
         del t
         out: Tensor = self.field(self.with_inputs(state, inputs))
         return out
+
+    def network_of_state(self) -> Perceptron | None:
+        """The field, unless there are inputs."""
+        return None if self.n_inputs or type(self).forward is not MLP.forward else self.field
 
     def with_divergence(
         self, t: Tensor, state: Tensor, inputs: Tensor | None = None

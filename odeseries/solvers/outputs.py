@@ -127,9 +127,10 @@ class Dense(Sink):
         shape = (len(which), n_steps, size, self.y0.shape[1:].numel())
         parts = torch.stack(self.parts, 1).reshape(shape)
         powers, coefficients = self._powers(share), parts.new_tensor(self._coefficients())
-        own = which[:, :, None] == torch.arange(n_steps, device=which.device)
-        weights = torch.where(own[..., None], powers.to(parts.dtype)[:, :, None], 0)
-        return weights.flatten(2).bmm(coefficients.matmul(parts).flatten(1, 2)).flatten(0, 1)
+        own = which[:, None] == torch.arange(n_steps, device=which.device)[:, None]
+        # The times come last, since there are the most of them.
+        weights = torch.where(own[:, :, None], powers.to(parts.dtype)[:, None], 0).flatten(1, 2)
+        return weights.mT.bmm(coefficients.matmul(parts).flatten(1, 2)).flatten(0, 1)
 
     def _coefficients(self) -> list[list[float]]:
         """For every power of the share of a step, the weights of its first state and its moves."""
@@ -137,11 +138,11 @@ class Dense(Sink):
         return [[1.0, *[0.0] * len(self.used)], *([0.0, *weights] for weights in moves)]
 
     def _powers(self, share: Tensor) -> Tensor:
-        """Powers (batch, n_times, 1 + degree) of shares from 0 on."""
+        """Powers (batch, 1 + degree, n_times) of shares from 0 on."""
         powers = [torch.ones_like(share)]
         for _ in self.polynomials[self.used[0]]:
             powers.append(powers[-1] * share)
-        return torch.stack(powers, -1)
+        return torch.stack(powers, 1)
 
     def _place(self, row: Tensor, index: Tensor) -> Tensor:
         """Flat positions of the times of rows."""

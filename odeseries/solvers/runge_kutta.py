@@ -20,9 +20,10 @@ from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import healed, status_of, stood_in
-from odeseries.solvers.stepping import Clock, Pace, Scheme, advance, march
+from odeseries.solvers.stepping import Clock, Pace, Scheme, march
 from odeseries.solvers.tableaux import Tableau
 from odeseries.solvers.tapes import Block, Listener, Replay, Window
+from odeseries.solvers.whole_steps import whole_step
 
 __all__ = [
     "RK4",
@@ -158,7 +159,7 @@ class RungeKutta(RowSteps):
 
     def scheme(self, options: SolveOptions) -> Scheme:
         """The steps of the tableau."""
-        return CompiledSteps(self.tableau) if options.compile else partial(advance, self.tableau)
+        return CompiledSteps(self.tableau) if options.compile else partial(whole_step, self.tableau)
 
 
 class FixedStep(RungeKutta, FixedRows):

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 
 from odeseries import plugins
 from odeseries.errors import CompileError, SolverError
-from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, no_work
-from odeseries.nets import unrolled
+from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, VectorField, no_work
+from odeseries.nets import StateNetwork, unrolled
 from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, healed, status_of, stood_in
+from odeseries.solvers.whole_steps import PerceptronField
 
 __all__ = ["solve"]
 
@@ -153,7 +154,7 @@ def solve(
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
         with _prepared(dynamics, options):
-            solution = method.integrate(checked_field(dynamics), y0, times, options)
+            solution = method.integrate(_field(dynamics, options), y0, times, options)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
         return solution
@@ -278,6 +279,15 @@ def _prepared(dynamics: object, options: SolveOptions) -> AbstractContextManager
     if isinstance(dynamics, Dynamics) and alone:
         return unrolled(dynamics)
     return nullcontext()
+
+
+def _field(dynamics: Callable[[Tensor, Tensor], Tensor], options: SolveOptions) -> VectorField:
+    """The field as methods are given it; a perceptron says so, unless it is to be compiled."""
+    field = checked_field(dynamics)
+    if options.compile or not isinstance(dynamics, StateNetwork):
+        return field
+    net = dynamics.network_of_state()
+    return field if net is None else PerceptronField(net, field)
 
 
 def checked_field(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor, Tensor], Tensor]:
