@@ -160,6 +160,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--copies", type=int, default=4, help="thinnings of each training curve")
     made.add_argument("--latent", type=int, default=32)
     made.add_argument("--hidden", type=int, default=64)
+    made.add_argument("--periods", type=float, nargs="+", help="whose phases are seen")
     made.add_argument("--dynamics", default="linear")
     made.add_argument("--rate", type=float, default=5e-3)
     made.add_argument("--decay", type=float, default=1.0)
@@ -181,7 +182,7 @@ def fitted(
         dynamics=args.dynamics,
         latent_dim=args.latent,
         hidden=args.hidden,
-        seasonality=None,
+        seasonality=args.periods,
         max_epochs=1000,
         batch_size=args.batch,
         learning_rate=args.rate,
