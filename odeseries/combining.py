@@ -13,7 +13,7 @@ from odeseries.panel import Float64, Int64
 
 __all__ = ["Judged", "averaged", "combined", "mean_score"]
 
-MUCH_WORSE = 1.15
+MUCH_WORSE = 2.0
 STANDARD_ERRORS = 2.0
 
 
@@ -89,9 +89,9 @@ def combined(
 ) -> tuple[dict[str, float], float]:
     """Weights of candidates whose quantiles are to be averaged.
 
-    All that come close to the best one take part, with weights that fall with the square of
-    their scores. The worst one is left out for as long as the mean is worse than the best
-    candidate. What is close, and what is worse, allows for chance: the errors of n values have a
+    All but those with twice the score of the best one take part, with weights that fall with the
+    square of their scores. The worst one is left out for as long as the mean is worse than the best
+    candidate. What is worse allows for chance: the errors of n values have a
     relative standard error of about the inverse root of n, of which two are allowed. Weights that
     are fitted any closer to what was held out, such as those of a greedy selection, follow its
     chances.
@@ -125,7 +125,7 @@ def combined(
     close = {
         name: scores[name]
         for name, one in candidates.items()
-        if scores[name] <= (MUCH_WORSE + chance) * scores[best]
+        if scores[name] <= MUCH_WORSE * scores[best]
         and one.is_complete()
         and one.is_of_the_values_of(candidates[best])
     }

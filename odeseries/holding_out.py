@@ -24,6 +24,8 @@ __all__ = ["FEWEST_SERIES", "Searched", "complete", "is_asked", "searched", "spl
 
 FEWEST_SERIES = 8
 HELD_WINDOWS = 256
+HIDDEN_WINDOWS = 96
+"""Of interpolations and of backcasts, which settle nothing but their widths."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +118,6 @@ class Judge:
         self.recipe, self.starts = phase.recipe, starts
         self.panel = phase.scaling.apply(held)
         self.loader = loader_for(self.panel, phase.spec.periods, phase.recipe)
-        self.sizes = {"n_queries": phase.recipe.n_queries, "most": HELD_WINDOWS}
 
     def forecasts(self) -> list[Batch]:
         """Forecasts of the held-out part, the same at every call."""
@@ -133,15 +134,18 @@ class Judge:
         """Windows of the forecasts."""
         rng, cutoffs = np.random.default_rng(0), self.recipe.model_cutoffs
         if cutoffs is None:
-            return forecast_windows(self.panel, self.starts, rng, **self.sizes)
+            return forecast_windows(
+                self.panel, self.starts, rng, n_queries=self.recipe.n_queries, most=HELD_WINDOWS
+            )
         every = cutoff_windows(self.panel, cutoffs, self.starts, n_queries=self.recipe.n_queries)
         return every.take(rng.permutation(len(every))[:HELD_WINDOWS])
 
     def hidden(self, seed: int, *, seen_left: bool) -> tuple[list[Batch], list[Batch]]:
         """Interpolations or backcasts, of the held-out part and over all times."""
         rng = np.random.default_rng(seed)
+        sizes = {"n_queries": self.recipe.n_queries, "most": HIDDEN_WINDOWS}
         late, ever = (
-            hidden_windows(self.panel, since, rng, seen_left=seen_left, **self.sizes)
+            hidden_windows(self.panel, since, rng, seen_left=seen_left, **sizes)
             for since in (self.starts, np.zeros(len(self.panel)))
         )
         return self._cut(late), self._cut(ever)

@@ -116,7 +116,8 @@ def test_one_that_makes_the_mean_worse_is_left_out() -> None:
 
 def test_few_values_leave_nobody_out_for_a_difference_that_may_be_chance() -> None:
     """With 16 values half of the score may be chance, with 10,000 hardly anything."""
-    many = judged(*errors(1.0, 1.4))
+    (error,) = errors(1.0)
+    many = judged(error, 1.4 * error)
     few = {name: replace(one, n_values=16) for name, one in many.items()}
     ratio = many["c1"].score() / many["c0"].score()
     assert 1.2 < ratio < 1.5

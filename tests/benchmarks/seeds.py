@@ -30,8 +30,11 @@ N_DRAWS = 2000
 Scored = list[Float64]
 
 
-def scored(factory: type, task: Any) -> Scored:
-    """Fit every unit once; the CRPS (2, n_targets) by channel, of the model and of climatology."""
+def scored(factory: type, task: Any) -> tuple[Scored, float]:
+    """Fit every unit once; the CRPS (2, n_targets) by channel, of the model and of climatology.
+
+    Also the share of targets within the 80 % interval, mean over channels.
+    """
     scores = importlib.import_module("scores")
     scorer = scores.Scorer(task.channels, scale_parts=bool(task.parts))
     for unit in task.units():
@@ -50,7 +53,7 @@ def scored(factory: type, task: Any) -> Scored:
         truth = np.concatenate(sums.truth)
         both = (np.concatenate(sums.quantiles), np.concatenate(sums.climatology))
         out.append(np.stack([scores.crps(truth, q) for q in both]))
-    return out
+    return out, float(table["cov80"].mean())
 
 
 def model_class(spec: str, seed: int) -> type:
@@ -65,11 +68,12 @@ def run(args: argparse.Namespace) -> None:
     known = importlib.import_module("tasks").TASKS
     for name in args.tasks.split(","):
         started, cpu = time.perf_counter(), time.process_time()
-        found = scored(model_class(args.model, args.seed), known[name]())
+        found, cover = scored(model_class(args.model, args.seed), known[name]())
         taken = [time.process_time() - cpu, time.perf_counter() - started]
         path = args.folder / f"{name}-{args.model.split(':')[1]}-{args.seed}.npz"
         np.savez(path, *found, seconds=np.array(taken))
-        print(f"{path.name} {mean_ratio(found):.4f} {taken[0]:.0f} CPU s", flush=True)
+        told = f"{mean_ratio(found):.4f}, {cover:.3f} within 80 %, {taken[0]:.0f} CPU s"
+        print(path.name, told, f"{taken[1]:.0f} s", flush=True)
 
 
 def mean_ratio(found: Scored) -> float:
