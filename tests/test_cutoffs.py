@@ -77,6 +77,17 @@ def test_what_happens_at_the_cutoff_is_learnt() -> None:
     np.testing.assert_allclose(found["y"], 3.0, atol=0.15)
 
 
+def test_a_combination_trains_all_its_members_from_the_cutoffs() -> None:
+    """Every forecast goes up, though one from elsewhere would stay where it is."""
+    frame = jumping()
+    candidates = [ode.BaselineForecaster(method=m, seasonality=None) for m in ("last", "lags")]
+    model = ode.AutoForecaster(4.0, candidates=candidates, cutoffs=CUTOFF, random_state=0)
+    early = frame[frame.index.get_level_values(1) <= CUTOFF]
+    found = model.fit(frame).predict([6.0, 8.0], history=early)
+    assert model.best_.cutoffs == CUTOFF
+    np.testing.assert_allclose(found["y"], 3.0, atol=0.15)
+
+
 def test_a_cutoff_in_the_held_out_share_alone_is_trained_on() -> None:
     """Without an earlier cutoff nothing can be held out, and all data are used."""
     series = pd.Series(np.arange(30.0), index=np.arange(30.0))

@@ -49,7 +49,16 @@ FEWEST_RANKED = 100
 MOST_APART = 8
 """Targets up to which a forecaster that takes each by itself is among the candidates."""
 
-SHARED = ("horizon", "targets", "target_transformer", "duplicates", "time_col", "id_col", "device")
+SHARED = (
+    "horizon",
+    "cutoffs",
+    "targets",
+    "target_transformer",
+    "duplicates",
+    "time_col",
+    "id_col",
+    "device",
+)
 """Parameters that concern the data and are passed on to every candidate."""
 
 
@@ -58,13 +67,13 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
 
     All candidates forecast the same held-out values, after the rest of their series or in series
     of their own, from nothing but what came before. Their CRPS decides, relative to that of the
-    distribution of the training values. All that come close to the best one are averaged, with
+    distribution of the training values. All but those with twice the best score are averaged, with
     weights that fall with the square of their scores, unless their mean is worse than the best
-    one alone, when the worst ones are left out. Where few values are held out, two standard errors
-    are allowed before one is left out, and the last value, the mean and the training distribution
-    take part only if they are better by more than that. The last value, the mean, the training
-    distribution, a regression on lags and random trees are among the candidates, so that learned
-    dynamics are used where they are worth something.
+    one alone, when the worst ones are left out. Where few values are held out, the mean may be
+    worse by two standard errors before one is left out, and the last value, the mean and the
+    training distribution take part only if they are better by more than that. These three, a
+    regression on lags and random trees are among the candidates, so that learned dynamics are used
+    where they are worth something.
 
     What is forecast is the weighted mean of the members' quantiles. Paths have these marginals,
     and the heaviest member's dependence in time and across targets: at every time they are put in
@@ -83,7 +92,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
         Share by which a later candidate has to be better to be picked where `combine` is False.
-    targets, target_transformer, duplicates, time_col, id_col, device, random_state
+    cutoffs, targets, target_transformer, duplicates, time_col, id_col, device, random_state
         As in `LatentODEForecaster`.
     verbose : bool, default=False
         Whether to print the score of every candidate.
@@ -144,6 +153,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     candidates: Mapping[str, BaseForecaster] | Sequence[str | BaseForecaster] | None = None
     combine: bool = True
     margin: float = 0.02
+    cutoffs: Any = None
     targets: Any = None
     target_transformer: Any = None
     duplicates: str = "error"

@@ -17,7 +17,7 @@ import torch
 import odeseries as ode
 from tests.benchmarks.papers.thinned import Budget
 
-__all__ = ["DATA", "Timer", "made", "mean_forecast", "parser", "summary"]
+__all__ = ["DATA", "Timer", "made", "mean_forecast", "params", "parser", "summary"]
 
 DATA = Path(os.environ.get("ODESERIES_SHARED", "../shared")) / "data"
 
@@ -66,12 +66,12 @@ def made(given: argparse.Namespace, horizon: Any, defaults: dict[str, Any], **mo
     """The forecaster that the arguments name, by a protocol's defaults unless they say else."""
     torch.set_num_threads(1)
     chosen = {} if given.forecaster == "baseline" else dict(defaults)
-    chosen.update(_params(given.params))
+    chosen.update(params(given.params))
     cls = FORECASTERS[given.forecaster]
     if given.processor is not None:
         chosen["callbacks"] = Budget(given.processor)
     out = cls(horizon, random_state=given.seed, max_time=given.seconds, **more)
-    return out.set_params(**chosen)
+    return out.setparams(**chosen)
 
 
 def mean_forecast(
@@ -111,7 +111,7 @@ def summary(figures: Sequence[float]) -> str:
     return f"{np.mean(figures):.3f}{spread}"
 
 
-def _params(text: str) -> dict[str, Any]:
+def params(text: str) -> dict[str, Any]:
     """Parameters from ``name=value,name=value``; a value that is no literal is a text."""
     out: dict[str, Any] = {}
     for item in filter(None, text.split(",")):

@@ -13,6 +13,7 @@ What differs: the order of the stays, which there is that of a folder's listing;
 row are left out; weights that are coded as missing (-1) are blank and do not widen the range.
 
     python -m tests.benchmarks.protocols.physionet
+    python -m tests.benchmarks.protocols.physionet --forecaster combined
     python -m tests.benchmarks.protocols.physionet --forecaster ridge
 """
 
@@ -22,10 +23,12 @@ import argparse
 
 import numpy as np
 import pandas as pd
+import torch
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import train_test_split
 
-from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecast, parser
+import odeseries as ode
+from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecast, params, parser
 
 SPLIT_SEED = 42
 HOURS, HALF_A_MINUTE = 24.0, 1 / 120
@@ -110,6 +113,20 @@ def _of_first_day(
 SIMPLE = {"last": last, "ridge": ridge}
 
 
+def combined(given: argparse.Namespace) -> ode.AutoForecaster:
+    """The latent ODE and a regression on lags, averaged by the package's own rule."""
+    torch.set_num_threads(1)
+    cutoffs = DEFAULTS["cutoffs"]
+    latent = {k: v for k, v in (DEFAULTS | params(given.params)).items() if k != "cutoffs"}
+    candidates = [
+        ode.BaselineForecaster(method="lags", seasonality=None),
+        ode.LatentODEForecaster().set_params(**latent),
+    ]
+    return ode.AutoForecaster(
+        HOURS, candidates=candidates, cutoffs=cutoffs, random_state=given.seed, verbose=True
+    )
+
+
 def errors(given: argparse.Namespace) -> pd.Series:
     """Errors of every variable on the part."""
     values = read()
@@ -123,14 +140,15 @@ def errors(given: argparse.Namespace) -> pd.Series:
     truth, history = day(judged, second=True), day(judged, second=False)
     if given.forecaster in SIMPLE:
         return squared_errors(SIMPLE[given.forecaster](known, history, truth.index), truth)
-    model = made(given, HOURS, DEFAULTS).fit(known)
+    own = combined(given) if given.forecaster == "combined" else made(given, HOURS, DEFAULTS)
+    model = own.fit(known)
     found = mean_forecast(model, truth.index, history)
     return squared_errors(found.fillna(known.mean()), truth)
 
 
 def main() -> None:
     """Print the error and the variables that make most of it."""
-    arguments = parser(__doc__, more=tuple(SIMPLE))
+    arguments = parser(__doc__, more=(*SIMPLE, "combined"))
     arguments.add_argument("--train", type=int, default=None, help="stays to train on, at most")
     given = arguments.parse_args()
     timer = Timer()
