@@ -7,6 +7,7 @@ from collections.abc import Container, Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from odeseries.metrics import crps_from_quantiles
 from odeseries.panel import Float64, Int64
@@ -15,6 +16,7 @@ __all__ = ["Judged", "averaged", "combined", "mean_score"]
 
 MUCH_WORSE = 2.0
 STANDARD_ERRORS = 2.0
+LEAST_ERROR = 1e-12
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +67,9 @@ class Judged:
     def score(self, excess: Float64 | None = None) -> float:
         """CRPS over that of the distribution of the known values, mean over targets.
 
+        A target that does not vary, which that distribution foretells without an error, has no
+        part in it where others vary.
+
         Parameters
         ----------
         excess : ndarray of shape (n, n_levels), optional
@@ -72,7 +77,15 @@ class Judged:
         """
         asked = self.excess if excess is None else excess
         ours = _by_target(crps_from_quantiles(np.zeros(len(asked)), asked), self.target)
-        return float((ours / np.maximum(self.plain, 1e-12)).mean())
+        relative = ours / np.maximum(self.plain, LEAST_ERROR)
+        varying = self._varying()
+        return float((relative[varying] if varying.any() else relative).mean())
+
+    def _varying(self) -> npt.NDArray[np.bool_]:
+        """Of which targets the known values leave any error, but for rounding."""
+        size = np.zeros(len(self.plain))
+        np.maximum.at(size, self.target, np.abs(self.truth))
+        return np.asarray(self.plain > LEAST_ERROR * np.maximum(size, LEAST_ERROR))
 
     def is_complete(self) -> bool:
         """Whether every value was forecast."""

@@ -163,6 +163,19 @@ def test_the_score_is_the_relative_crps_whatever_the_order_of_the_rows() -> None
         assert found == pytest.approx((ours / theirs).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("constant", [0.0, 1.0, -273.15])
+def test_a_target_that_never_varies_decides_nothing(constant: float) -> None:
+    """A forecast that is off by a millionth where all values are alike is as good as before."""
+    rng = np.random.default_rng(2)
+    truth, quantiles = rng.normal(size=(50, 1)), rng.normal(size=(50, 1, 1)) + norm.ppf(LEVELS)
+    alone = Judged.of(truth, quantiles, norm.ppf(LEVELS)[None], MANY).score()
+    fixed = np.full((50, 1), constant)
+    near = np.broadcast_to(fixed[..., None] + 1e-6, quantiles.shape)
+    plain = np.stack([norm.ppf(LEVELS), np.full(99, constant)])
+    both = Judged.of(np.hstack([truth, fixed]), np.hstack([quantiles, near]), plain, MANY)
+    assert both.score() == pytest.approx(alone)
+
+
 def test_averages_are_those_by_hand_and_leave_out_what_is_not_there() -> None:
     """Averages are those by hand and leave out what is not there."""
     values = np.array([[[[1.0, 2.0]], [[np.nan, 0.0]]], [[[5.0, 8.0]], [[3.0, 4.0]]]])
