@@ -167,10 +167,13 @@ def _back(
     _spread(at_moves, tableau.stages[-1], at_end)
     for i, weights in reversed(list(enumerate(inner))):
         grad = at_moves[i + 1]
-        if grad is None and at_start is None:
+        if grad is not None:
+            at_slope = h * grad
+        elif at_start is not None:
+            at_slope = torch.zeros_like(at_start)  # evaluations are gone through without a gap
+        else:
             continue
-        # Evaluations are gone back through without a gap.
-        at_stage = back(i, torch.zeros_like(at_start) if grad is None else h * grad)
+        at_stage = back(i, at_slope)
         at_start = _sum(at_start, at_stage)
         _spread(at_moves, weights, at_stage)
     first = at_moves[0]
