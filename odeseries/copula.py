@@ -19,6 +19,8 @@ PERIODS = (math.inf, 4.0, 2.0, 1.4, 1.0, 0.7, 0.5, 0.35, 0.25)
 SHARES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 0.97)
 LEAST_TURNS = 1 / 3
 """Shortest correlation time of a process that turns, in periods: a faster decay hides the turn."""
+UNKNOWN = (1.0, 0.5)
+"""Correlation time and share where too few errors are known."""
 FEWEST_PAIRS = 20
 MOST_WINDOWS = 128
 TIE = 1e-6
@@ -81,7 +83,7 @@ class Copula:
     @classmethod
     def unknown(cls, n_targets: int) -> Copula:
         """Some dependence in time and none across channels, where no errors are known."""
-        return cls(1.0, 0.5, np.eye(n_targets))
+        return cls(*UNKNOWN, np.eye(n_targets))
 
     def ranks(self, times: Float64, n_samples: int, rng: np.random.Generator) -> Float64:
         """Joint ranks in (0, 1) at times in any order, (n_samples, n_times, n_channels)."""
@@ -118,7 +120,8 @@ def _pairs(window: Int64, times: Float64, scores: Float64) -> Float64:
     size = math.sqrt((scores[known] ** 2).mean()) if known.any() else 1.0
     filled = np.where(known, scores, 0.0) / max(size, 1e-3)
     parts = [np.empty((3, 0))]
-    for one in np.unique(window)[:: math.ceil(len(np.unique(window)) / MOST_WINDOWS) or 1]:
+    every = np.unique(window)
+    for one in every[:: max(math.ceil(len(every) / MOST_WINDOWS), 1)]:
         rows = np.flatnonzero(window == one)
         i, j = np.triu_indices(len(rows), 1)
         lag = np.abs(np.subtract.outer(times[rows], times[rows]))[i, j]
@@ -131,7 +134,7 @@ def _pairs(window: Int64, times: Float64, scores: Float64) -> Float64:
 def _in_time(lag: Float64, total: Float64, count: Float64) -> tuple[float, float, float]:
     """Correlation time, correlated share and period, by least squares on the products."""
     if count.sum() < FEWEST_PAIRS:
-        return 1.0, 0.5, math.inf
+        return *UNKNOWN, math.inf
     errors = {}
     for length, period in itertools.product(LENGTHS, PERIODS):
         if math.isinf(period) or length >= LEAST_TURNS * period:

@@ -47,11 +47,11 @@ class Searched:
 
 def searched(phase: Phase, held: Panel, starts: Float64) -> Searched | None:
     """Choose the length of the training; None without held-out forecasts."""
-    judge = Judge(phase, held, starts)
+    judge = _Judge(phase, held, starts)
     checks = judge.forecasts()
     if not checks:
         return None
-    trained, seconds = phase.searched(lambda: mean_loss(phase.net, checks))
+    trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
     widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
     truth, quantiles = _foretold(fitted, checks, phase.panel.n_targets)
@@ -101,7 +101,7 @@ def complete(known: Panel, panel: Panel) -> Panel:
     return known if np.isfinite(known.values).any(0).all() else panel
 
 
-class Judge:
+class _Judge:
     """Cuts the batches by which a network is judged, in the units of a phase.
 
     Parameters
@@ -155,14 +155,14 @@ class Judge:
 
 
 @torch.no_grad()
-def mean_loss(net: Model, batches: Sequence[Batch]) -> float:
+def _mean_loss(net: Model, checks: Sequence[Batch]) -> float:
     """Mean loss over windows."""
-    total = torch.cat([net.loss(b, None) for b in batches])
+    total = torch.cat([net.loss(batch, None) for batch in checks])
     return float(total.mean())
 
 
 @torch.no_grad()
-def _widths(phase: Phase, judge: Judge, checks: list[Batch]) -> Calibration:
+def _widths(phase: Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
     """How wide intervals should be."""
     held_out = HeldOut(checks, judge.hidden(1, seen_left=True), judge.hidden(2, seen_left=False))
     return Calibration.fitted(phase.net, held_out, phase.recipe.device)

@@ -60,14 +60,21 @@ def whole_step(
     closing: bool,
 ) -> Step:
     """The scheme of an explicit Runge-Kutta method; one node where that can be."""
-    net = written_out(field.net) if isinstance(field, PerceptronField) else None
-    if not isinstance(net, Unrolled) or not torch.is_grad_enabled() or h.requires_grad:
-        return advance(tableau, field, t, h, y, slope, closing=closing)
-    if net.notes.differentiated or y.dtype != net.notes.blank.dtype:
+    net = _written_out(field, h, y)
+    if net is None:
         return advance(tableau, field, t, h, y, slope, closing=closing)
     method = (tableau, closing)
     net.token, end, *moves = _Step.apply(net.notes, method, h, y, slope, net.token)  # type: ignore[no-untyped-call]  # torch
     return Step(end, moves.pop(0), moves) if closing else Step(end, None, moves)
+
+
+def _written_out(field: VectorField, h: Tensor, y: Tensor) -> Unrolled | None:
+    """The perceptron of a field whose steps can each be one node, if they can."""
+    net = written_out(field.net) if isinstance(field, PerceptronField) else None
+    if not isinstance(net, Unrolled) or not torch.is_grad_enabled() or h.requires_grad:
+        return None
+    fits = not net.notes.differentiated and y.dtype == net.notes.blank.dtype
+    return net if fits else None
 
 
 class _Step(torch.autograd.Function):

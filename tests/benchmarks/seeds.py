@@ -112,8 +112,8 @@ def report(args: argparse.Namespace) -> None:
     print("| task | by seed | best baseline | ratio | 95 % of draws | draws in which better |")
     print("|---|---|---|---|---|---|")
     for task, models in read(args.folder).items():
-        ours = models.pop(args.ours)
-        if not models:
+        ours = models.pop(args.ours, None)
+        if ours is None or not models:
             continue
         best = min(models, key=lambda name: mean_ratio(models[name][0]))
         by_seed = [mean_ratio(one) for one in ours]

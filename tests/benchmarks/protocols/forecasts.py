@@ -71,7 +71,7 @@ def made(given: argparse.Namespace, horizon: Any, defaults: dict[str, Any], **mo
     if given.processor is not None:
         chosen["callbacks"] = Budget(given.processor)
     out = cls(horizon, random_state=given.seed, max_time=given.seconds, **more)
-    return out.setparams(**chosen)
+    return out.set_params(**chosen)
 
 
 def mean_forecast(
