@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from odeseries.checkpoints import Randomness
 from odeseries.cnf.flow import Flow
@@ -16,7 +15,6 @@ from odeseries.cnf.held_out import HeldOut
 from odeseries.cnf.path import on_path
 from odeseries.cnf.rows import Rows
 from odeseries.control import Control
-from odeseries.nets import unrolled
 from odeseries.trained import Trained
 from odeseries.training import Loop
 
@@ -125,10 +123,8 @@ class Task:
         t = torch.linspace(0, 1 - 1 / n, n).add_(self._uniform(n), alpha=1 / n)[:, None]
         t = t.to(rows.x.device)
         state, velocity = on_path(t, self._normal(n, dim).to(rows.x.device), rows.x)
-        with unrolled(self.flow.velocity):
-            found = self.flow.velocity(t, state, rows.condition)
-        missed = mse_loss(found, velocity, reduction="none")
-        return torch.dot(rows.weights, missed.sum(-1)) / (n * dim)
+        field = self.flow.velocity
+        return field.squared_error(t, state, rows.condition, velocity, rows.weights)
 
     def _likelihood(self, rows: Rows) -> Tensor:
         """Weighted mean of the negative logarithm of the density, in nats a dimension."""

@@ -8,9 +8,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import mse_loss
 
 from odeseries import plugins
+from odeseries.dynamics.regressed import Regressed
 from odeseries.interfaces import Dynamics
+from odeseries.nets import unrolled
 
 __all__ = ["Velocity", "divergence_by_probes", "divergence_by_rows"]
 
@@ -76,6 +79,30 @@ class Velocity(nn.Module):
         """Velocity, of the shape of the state ``[batch, dim]``."""
         slope: Tensor = self.dynamics(t, state, self._inputs(t, condition))
         return self.gain * slope
+
+    def squared_error(
+        self, t: Tensor, state: Tensor, condition: Tensor, target: Tensor, weights: Tensor
+    ) -> Tensor:
+        r"""Weighted mean :math:`\frac{1}{nd} \sum_i w_i \|v(t_i, s_i, c_i) - u_i\|^2`.
+
+        Parameters
+        ----------
+        t, state, condition
+            As for ``with_divergence``.
+        target : Tensor of shape (batch, dim)
+            Velocities :math:`u` that are right.
+        weights : Tensor of shape (batch,)
+            Weights :math:`w`.
+        """
+        error = None
+        if isinstance(self.dynamics, Regressed):
+            inputs = self._inputs(t, condition)
+            error = self.dynamics.squared_error(state, inputs, self.gain, target, weights)
+        if error is None:
+            with unrolled(self):
+                missed = mse_loss(self(t, state, condition), target, reduction="none")
+            error = torch.dot(weights, missed.sum(-1)) / target.numel()
+        return error
 
     def with_divergence(
         self, t: Tensor, state: Tensor, condition: Tensor, probes: Tensor

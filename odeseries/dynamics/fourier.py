@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from odeseries.dynamics.regressed import Regressed, WavesMissed
 from odeseries.dynamics.waves import Waves
 from odeseries.interfaces import Dynamics
 from odeseries.nets import in_one_precision, trace_of_layers, written_out
@@ -17,7 +18,7 @@ from odeseries.unrolled import Unrollable
 __all__ = ["Fourier"]
 
 
-class Fourier(Dynamics, Unrollable):
+class Fourier(Dynamics, Unrollable, Regressed):
     r"""Field :math:`W_3\, \mathrm{silu}(W_2 [\tanh(W_1 z + b), \sin(\Omega z + \varphi)])`.
 
     The waves resolve details that a perceptron learns slowly. All features are bounded, and so is
@@ -100,11 +101,28 @@ class Fourier(Dynamics, Unrollable):
 
     def unroll(self) -> Waves | None:
         """Itself for one graph, unless a layer was made something else."""
+        parameters = self._written()
+        return None if parameters is None else Waves(parameters, self.n_waves)
+
+    def squared_error(
+        self, state: Tensor, inputs: Tensor | None, gain: Tensor, target: Tensor, weights: Tensor
+    ) -> Tensor | None:
+        """Weighted mean of squared errors, see `odeseries.dynamics.regressed.Regressed`."""
+        parameters = self._written()
+        x = self.with_inputs(state, inputs)
+        asks_more = x.requires_grad or target.requires_grad or weights.requires_grad
+        if parameters is None or asks_more or type(self).forward is not Fourier.forward:
+            return None
+        out: Tensor = WavesMissed.apply(self.n_waves, x, target, weights, gain, *parameters)  # type: ignore[no-untyped-call]  # torch
+        return out
+
+    def _written(self) -> list[Tensor] | None:
+        """Weight and bias of every layer, unless one is something else than a linear layer."""
         layers = [self.first, self.second, self.last]
         plain = all(type(layer) is nn.Linear for layer in layers)
         if not plain or not in_one_precision(self.first.weight):
             return None
-        return Waves([p for layer in layers for p in (layer.weight, layer.bias)], self.n_waves)
+        return [p for layer in layers for p in (layer.weight, layer.bias)]
 
     def _first(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Phases of the waves, and arguments of the other features."""

@@ -20,7 +20,7 @@ from torch.nn.functional import linear
 from odeseries.nets import mixed_layers
 from odeseries.unrolled import Entry, Notes, Written
 
-__all__ = ["Waves"]
+__all__ = ["Inside", "Waves", "back_through", "products"]
 
 Pair = tuple[Tensor, Tensor]
 """What came back to a layer's output, and what went into it: the gradient is their product."""
@@ -80,7 +80,7 @@ class _Sums(Notes):
                 total.addmm_(grad.t(), inner)
             torch._foreach_add_(self.biases, [grad.sum(0) for grad, _ in pairs])
         else:
-            self.weights, self.biases = _products(pairs)
+            self.weights, self.biases = products(pairs)
         if mixing is not None:
             grad, inner = mixing
             product = grad.t().mm(inner)
@@ -96,7 +96,7 @@ class _Sums(Notes):
         return [g for layer in zip(self.weights, self.biases, strict=True) for g in layer]
 
 
-class _Inside(NamedTuple):
+class Inside(NamedTuple):
     """What is computed on the way, each of the shape (batch, hidden)."""
 
     features: Tensor
@@ -107,7 +107,7 @@ class _Inside(NamedTuple):
     bends: Tensor
 
     @classmethod
-    def of(cls, layers: Sequence[Tensor], x: Tensor, n_waves: int) -> _Inside:
+    def of(cls, layers: Sequence[Tensor], x: Tensor, n_waves: int) -> Inside:
         """Features and their slopes, and the same of the second layer."""
         both = linear(x, layers[0], layers[1])
         # Copied, as functions of what lies together are quicker.
@@ -139,7 +139,7 @@ class _Evaluation(torch.autograd.Function):
         ctx: Any, x: Tensor, token: Tensor, notes: _Sums, with_divergence: bool
     ) -> tuple[Tensor, Tensor | None, Tensor]:
         """Evaluate."""
-        inside = _Inside.of(notes.frozen, x, notes.n_waves)
+        inside = Inside.of(notes.frozen, x, notes.n_waves)
         value = linear(inside.hidden, *notes.frozen[4:])
         divergence, mixed = None, None
         if with_divergence:
@@ -167,15 +167,15 @@ class _Evaluation(torch.autograd.Function):
             notes.clear()
             carried = notes.blank
         mixing = None if growth is None else (growth[:, None], mixed, notes.mixed)
-        pairs, more = _back(notes.frozen, _Inside(*kept), x, grad, mixing, notes.n_waves)
+        pairs, more = back_through(notes.frozen, Inside(*kept), x, grad, mixing, notes.n_waves)
         notes.add(pairs, more)
         of_x = pairs[0][0].mm(notes.frozen[0]) if ctx.needs_input_grad[0] else None
         return of_x, carried, None, None
 
 
-def _back(
+def back_through(
     layers: Sequence[Tensor],
-    inside: _Inside,
+    inside: Inside,
     x: Tensor,
     grad: Tensor,
     mixing: tuple[Tensor, Tensor, Tensor] | None,
@@ -198,7 +198,7 @@ def _back(
     return pairs, more
 
 
-def _products(pairs: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
+def products(pairs: list[Pair]) -> tuple[list[Tensor], list[Tensor]]:
     """Gradients of weights and of biases."""
     return [grad.t().mm(inner) for grad, inner in pairs], [grad.sum(0) for grad, _ in pairs]
 
@@ -215,12 +215,12 @@ def _unmixed(grad: Tensor, weights: Sequence[Tensor]) -> list[Tensor]:
 def _differentiably(notes: _Sums, x: Tensor, grad: Tensor, growth: Tensor | None) -> Pair:
     """The backward pass of an evaluation, out of operations that can be differentiated."""
     layers = notes.parameters
-    inside, mixing = _Inside.of(layers, x, notes.n_waves), None
+    inside, mixing = Inside.of(layers, x, notes.n_waves), None
     if growth is not None:
         factor = mixed_layers(*layers[::2])
         mixing = (growth[:, None], linear(inside.slopes, factor), factor)
-    pairs, more = _back(layers, inside, x, grad, mixing, notes.n_waves)
-    weights, biases = _products(pairs)
+    pairs, more = back_through(layers, inside, x, grad, mixing, notes.n_waves)
+    weights, biases = products(pairs)
     if more is not None:
         added = _unmixed(more[0].t().mm(more[1]), layers[::2])
         weights = [a + b for a, b in zip(weights, added, strict=True)]
