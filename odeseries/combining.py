@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,9 +12,8 @@ import numpy.typing as npt
 from odeseries.metrics import crps_from_quantiles
 from odeseries.panel import Float64, Int64
 
-__all__ = ["Judged", "averaged", "combined", "mean_score"]
+__all__ = ["Judged", "Standing", "averaged", "combined", "mean_score"]
 
-MUCH_WORSE = 2.0
 STANDARD_ERRORS = 2.0
 LEAST_ERROR = 1e-12
 
@@ -97,14 +96,34 @@ class Judged:
         return same and np.array_equal(self.truth, other.truth)
 
 
+@dataclass(frozen=True)
+class Standing:
+    """What speaks for or against a candidate beside its held-out score.
+
+    Attributes
+    ----------
+    weight : float
+        Weight relative to that of others with the same score.
+    limit : float
+        How many times the best score its own may be, for it to take part.
+    is_plain : bool
+        Whether it learns nothing of how values hang together. It takes no part where another one is
+        as good but for chance: what puts it ahead on few values seldom lasts.
+    """
+
+    weight: float = 1.0
+    limit: float = 2.0
+    is_plain: bool = False
+
+
 def combined(
-    candidates: Mapping[str, Judged], plain: Container[str] = ()
+    candidates: Mapping[str, Judged], standings: Mapping[str, Standing] | None = None
 ) -> tuple[dict[str, float], float]:
     """Weights of candidates whose quantiles are to be averaged.
 
-    All but those with twice the score of the best one take part, with weights that fall with the
-    square of their scores. The worst one is left out for as long as the mean is worse than the best
-    candidate. What is worse allows for chance: the errors of n values have a
+    All whose scores are within their limits of the best one take part, with weights that fall with
+    the square of their scores. The worst one is left out for as long as the mean is worse than the
+    best candidate. What is worse allows for chance: the errors of n values have a
     relative standard error of about the inverse root of n, of which two are allowed. Weights that
     are fitted any closer to what was held out, such as those of a greedy selection, follow its
     chances.
@@ -113,9 +132,8 @@ def combined(
     ----------
     candidates : mapping of str to Judged
         The simplest first: it is preferred where two are equally good.
-    plain : container of str
-        Candidates that learn nothing of how values hang together. They take no part where another
-        one is as good but for chance: what puts them ahead on few values seldom lasts.
+    standings : mapping of str to Standing, optional
+        By name; that of any other candidate is the default.
 
     Returns
     -------
@@ -130,6 +148,7 @@ def combined(
     Quarterly 20, 451 (weights without correlations). Timmermann, A. (2006). Forecast Combinations.
     Handbook of Economic Forecasting 1, 135. Section 7 (trimming).
     """
+    known = {name: (standings or {}).get(name, Standing()) for name in candidates}
     scores = {name: one.score() for name, one in candidates.items()}
     best = min(scores, key=lambda name: _or_inf(scores[name]))
     if not candidates[best].is_complete():
@@ -138,15 +157,15 @@ def combined(
     close = {
         name: scores[name]
         for name, one in candidates.items()
-        if scores[name] <= MUCH_WORSE * scores[best]
+        if scores[name] <= known[name].limit * scores[best]
         and one.is_complete()
         and one.is_of_the_values_of(candidates[best])
     }
-    apart = {name: score for name, score in close.items() if name not in plain}
+    apart = {name: score for name, score in close.items() if not known[name].is_plain}
     if apart and min(apart.values()) <= (1 + chance) * scores[best]:
         close = apart
     while True:
-        weights = _inverse(close)
+        weights = _inverse(close, known)
         score = mean_score(candidates, weights)
         if len(close) == 1 or score <= (1 + chance) * scores[best]:
             return weights, score
@@ -186,9 +205,9 @@ def mean_score(candidates: Mapping[str, Judged], weights: Mapping[str, float]) -
     return candidates[next(iter(weights))].score(np.asarray(excess))
 
 
-def _inverse(scores: Mapping[str, float]) -> dict[str, float]:
-    """Weights by the inverse squares of scores; equal ones where a score is 0."""
-    squares = {name: max(score, 1e-150) ** -2.0 for name, score in scores.items()}
+def _inverse(scores: Mapping[str, float], known: Mapping[str, Standing]) -> dict[str, float]:
+    """Weights by the inverse squares of scores, times what is known before."""
+    squares = {n: known[n].weight * max(score, 1e-150) ** -2.0 for n, score in scores.items()}
     total = sum(squares.values())
     return {name: square / total for name, square in squares.items()}
 

@@ -17,7 +17,7 @@ from sklearn.preprocessing import FunctionTransformer
 from torch import Tensor
 
 import odeseries as ode
-from odeseries.combining import Judged, averaged, combined
+from odeseries.combining import Judged, Standing, averaged, combined
 from odeseries.control import Budget
 from odeseries.forecasters.trials import completed, tried
 from odeseries.metrics import LEVELS, crps_from_quantiles
@@ -129,11 +129,23 @@ def test_plain_ones_take_part_where_they_are_better_by_more_than_chance() -> Non
     """A plain candidate gives way to one that is as good but for chance, and to no other."""
     many = judged(*errors(1.0, 1.1, 3.0))
     few = {name: replace(one, n_values=100) for name, one in many.items()}
-    assert set(combined(many, {"c0"})[0]) == {"c0", "c1"}
-    assert set(combined(few, {"c0"})[0]) == {"c1"}
+    plain = {"c0": Standing(is_plain=True)}
+    assert set(combined(many, plain)[0]) == {"c0", "c1"}
+    assert set(combined(few, plain)[0]) == {"c1"}
     alone = {name: few[name] for name in ("c0", "c2")}
-    assert set(combined(alone, {"c0"})[0]) == {"c0"}
-    assert set(combined(few, set(few))[0]) == {"c0", "c1"}
+    assert set(combined(alone, plain)[0]) == {"c0"}
+    assert set(combined(few, dict.fromkeys(few, plain["c0"]))[0]) == {"c0", "c1"}
+
+
+def test_what_is_known_before_multiplies_weights_and_limits_scores() -> None:
+    """The weight multiplies that of the score; beyond its limit a candidate takes no part."""
+    candidates = judged(*errors(1.0, 1.05, 1.4))
+    few = {name: replace(one, n_values=16) for name, one in candidates.items()}
+    plain, heavy = (combined(few, known)[0] for known in ({}, {"c0": Standing(weight=2.0)}))
+    assert set(plain) == {"c0", "c1", "c2"}
+    assert heavy["c0"] / heavy["c1"] == pytest.approx(2 * plain["c0"] / plain["c1"])
+    assert heavy["c2"] / heavy["c1"] == pytest.approx(plain["c2"] / plain["c1"])
+    assert set(combined(few, {"c2": Standing(limit=1.3)})[0]) == {"c0", "c1"}
 
 
 def test_only_forecasts_of_the_same_values_are_averaged() -> None:

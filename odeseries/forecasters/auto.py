@@ -18,7 +18,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from odeseries import plugins
-from odeseries.combining import Judged, averaged, combined, mean_score
+from odeseries.combining import Judged, Standing, averaged, combined, mean_score
 from odeseries.control import Budget
 from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
@@ -71,9 +71,10 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     weights that fall with the square of their scores, unless their mean is worse than the best
     one alone, when the worst ones are left out. Where few values are held out, the mean may be
     worse by two standard errors before one is left out, and the last value, the mean and the
-    training distribution take part only if they are better by more than that. These three, a
-    regression on lags and random trees are among the candidates, so that learned dynamics are used
-    where they are worth something.
+    training distribution take part only if they are better by more than that. A regression on lags
+    takes part up to 1.3 times the best score; a `LinearSDEForecaster`, whose fit uses nothing of
+    what is held out, has twice the weight. The simple methods and random trees are among the
+    candidates, so that learned dynamics are used where they are worth something.
 
     What is forecast is the weighted mean of the members' quantiles. Paths have these marginals,
     and the heaviest member's dependence in time and across targets: at every time they are put in
@@ -276,8 +277,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         if not judged:
             return {unjudged(trials): 1.0}
         if self.combine:
-            plain = {name for name, trial in trials.items() if _is_plain(trial.forecaster)}
-            return combined(judged, plain)[0]
+            return combined(judged, {n: _standing(trials[n].forecaster) for n in judged})[0]
         best, *rest = judged
         for name in rest:
             if trials[name].score < trials[best].score * (1 - self.margin):
@@ -316,9 +316,16 @@ def _defaults(n_targets: int) -> list[BaseForecaster]:
     ]
 
 
-def _is_plain(forecaster: BaseForecaster) -> bool:
-    """Whether it is the last value, a mean or the training distribution."""
-    return isinstance(forecaster, BaselineForecaster) and forecaster.method != "lags"
+def _standing(forecaster: BaseForecaster) -> Standing:
+    """What is known of a forecaster before it is tried.
+
+    A regression on lags adds nothing where others are clearly better. A linear equation's constants
+    have the greatest likelihood; those whose training ends when what is held out is foretold best
+    have scores that flatter them.
+    """
+    if isinstance(forecaster, BaselineForecaster):
+        return Standing(limit=1.3) if forecaster.method == "lags" else Standing(is_plain=True)
+    return Standing(weight=2.0) if isinstance(forecaster, LinearSDEForecaster) else Standing()
 
 
 def _name(forecaster: BaseForecaster) -> str:
