@@ -5,8 +5,8 @@ Run from the folder of the benchmark, with this repository on the path; one task
     PYTHONPATH=$REPOSITORY OMP_NUM_THREADS=1 \
         python -m tests.benchmarks.recipe.further sea --seed 0
 
-Every candidate of `AutoForecaster` is fitted to its end; the scores are those of each one alone, and
-of averages whose members and weights are chosen by what was held out of the training data.
+Every candidate of `AutoForecaster` is fitted to its end; the scores are those of each one alone,
+and of averages whose members and weights are chosen by what was held out of the training data.
 """
 
 from __future__ import annotations
