@@ -27,7 +27,8 @@ class Model(nn.Module, ABC):
         networks are made from their quantiles, widened as held-out forecasts ask for, and a
         copula.
     n_start_windows : int
-        Windows that ``start`` is given, at least half of them if there are fewer.
+        Windows that ``start`` is given, at least half of them if there are fewer; with more for
+        channels that are rare in these, see `odeseries.sampling.with_rare`.
     """
 
     has_paths: ClassVar[bool] = False

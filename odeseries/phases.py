@@ -16,7 +16,7 @@ from odeseries.control import Control, Record
 from odeseries.nets import seeded_weights
 from odeseries.panel import Panel
 from odeseries.recipe import Build, Fitted, Recipe, Spec, batches, loader_for
-from odeseries.sampling import WindowSampler
+from odeseries.sampling import WindowSampler, with_rare
 from odeseries.seasonality import calendar_periods, validated_periods
 from odeseries.trained import Trained
 from odeseries.training import Loop
@@ -69,8 +69,7 @@ class Phase:
         self.net = net.to(self.recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
         most = self.net.n_start_windows
-        windows = self.sampler.cover(most // 2)
-        few = windows.take(np.arange(min(len(windows), most)))
+        few = with_rare(self.panel, self.sampler.cover(most // 2), most)
         self.net.start(list(self._batches(few)))
 
     @property

@@ -14,7 +14,11 @@ __all__ = [
     "forecast_windows",
     "hidden_windows",
     "query_windows",
+    "with_rare",
 ]
+
+FEWEST_TARGETS = 256
+"""Of a channel, as far as there are so many, to begin a network with."""
 
 Bounds = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
@@ -200,6 +204,40 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
                 bounds.append((i, span.start + at, span.start + end, span.start + end))
                 rows.append(chunk)
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)
+
+
+def with_rare(panel: Panel, windows: Windows, most: int) -> Windows:
+    """The first windows, and those further ones that ask for channels which are rare in them.
+
+    What is asked for once in a hundred windows would otherwise begin with a dozen values.
+
+    Parameters
+    ----------
+    panel : Panel
+        In model units.
+    windows : Windows
+        In random order.
+    most : int
+        Windows that are taken whatever they ask for; a further one is if it asks for a channel
+        of which less than 256 targets came before it.
+
+    Returns
+    -------
+    Windows
+        In their order.
+    """
+    seen = np.isfinite(panel.values[:, : panel.n_targets])
+    taken = np.arange(len(windows)) < most
+    enough = _targets_of(windows.take(np.flatnonzero(taken)), seen).sum(0) >= FEWEST_TARGETS
+    rare = _targets_of(windows, seen[:, ~enough])
+    before = rare.cumsum(0) - rare
+    taken |= ((rare > 0) & (before < FEWEST_TARGETS)).any(1)
+    return windows.take(np.flatnonzero(taken))
+
+
+def _targets_of(windows: Windows, seen: Bools) -> Int64:
+    """How many targets every window has of each channel, (n, channels)."""
+    return np.asarray((seen[windows.rows] & (windows.rows >= 0)[..., None]).sum(1))
 
 
 def _targets(panel: Panel, rows: Int64) -> Int64:

@@ -11,7 +11,13 @@ import torch
 import odeseries as ode
 from odeseries.frames import read_frame
 from odeseries.panel import Panel
-from odeseries.sampling import WindowSampler, forecast_windows, query_windows
+from odeseries.sampling import (
+    FEWEST_TARGETS,
+    WindowSampler,
+    forecast_windows,
+    query_windows,
+    with_rare,
+)
 from odeseries.windows import Loader, Scaling, Windows
 
 
@@ -132,3 +138,28 @@ def test_a_batch_costs_what_its_rows_cost() -> None:
     batch = loader(scaled(frame)).batch(windows)
     assert batch.left.values.shape[1] <= 8
     assert batch.targets.shape[1] <= 5
+
+
+def test_channels_that_are_rare_begin_with_more_windows() -> None:
+    """Windows beyond the first are those that ask for a channel with too few targets so far."""
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_product([range(1500), [0.0, 1.0]], names=["id", "time"])
+    values = pd.DataFrame(rng.normal(size=(3000, 2)), index=index, columns=["often", "rare"])
+    values.loc[rng.random(3000) > 0.1, "rare"] = np.nan
+    data = scaled(values, horizon=1.0)
+    kinds = {"interpolation": 0.0, "backcast": 0.0}
+    every = WindowSampler(data, rng, n_queries=4, cutoffs=np.zeros(1), **kinds).cover(1)
+    some = with_rare(data, every, 500)
+    is_rare = np.isfinite(data.values[every.rows[:, 0], 1])
+    expected = is_rare | (np.arange(1500) < 500)
+    np.testing.assert_array_equal(some.series, every.series[expected])
+
+
+def test_windows_suffice_where_no_channel_is_rare() -> None:
+    """A channel that is in all windows asks for no more of them."""
+    values = pd.Series(np.arange(900.0), index=np.arange(900.0)).to_frame("y")
+    data = scaled(values, horizon=1.0)
+    every = sampler(data, interpolation=0.0, backcast=0.0).cover(800)
+    some = with_rare(data, every, 300)
+    np.testing.assert_array_equal(some.times, every.times[:300])
+    assert with_rare(data, every, 100).counts.sum() >= FEWEST_TARGETS

@@ -27,6 +27,7 @@ DEFAULTS: dict[str, object] = {
     "weight_decay": 0.01,
     "batch_size": 64,
     "max_epochs": 14,
+    "n_members": 3,
 }
 
 
