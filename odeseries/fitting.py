@@ -15,8 +15,8 @@ from odeseries.holding_out import Searched, complete, is_asked, searched, split
 from odeseries.panel import Panel
 from odeseries.phases import Phase
 from odeseries.recipe import Build, Fitted, Recipe
+from odeseries.scaling import Scaling
 from odeseries.widths import Calibration
-from odeseries.windows import Scaling
 
 __all__ = ["fit", "refit", "search"]
 

@@ -17,8 +17,9 @@ from odeseries.panel import Float64, Int64, Panel
 from odeseries.phases import Phase
 from odeseries.recipe import Fitted, Recipe, batches, loader_for
 from odeseries.sampling import cutoff_windows, forecast_windows, hidden_windows
+from odeseries.scaling import Scaling
 from odeseries.widths import Calibration, HeldOut
-from odeseries.windows import Batch, Scaling, Windows
+from odeseries.windows import Batch, Windows
 
 __all__ = ["FEWEST_SERIES", "Searched", "complete", "is_asked", "searched", "split"]
 
@@ -117,7 +118,7 @@ class _Judge:
     def __init__(self, phase: Phase, held: Panel, starts: Float64) -> None:
         self.recipe, self.starts = phase.recipe, starts
         self.panel = phase.scaling.apply(held)
-        self.loader = loader_for(self.panel, phase.spec.periods, phase.recipe)
+        self.periods = phase.spec.periods
 
     def forecasts(self) -> list[Batch]:
         """Forecasts of the held-out part, the same at every call."""
@@ -151,7 +152,9 @@ class _Judge:
         return self._cut(late), self._cut(ever)
 
     def _cut(self, windows: Windows) -> list[Batch]:
-        return list(batches(self.loader, windows, 64, self.recipe.device))
+        chosen = np.random.default_rng(3)
+        loader = loader_for(self.panel, self.periods, self.recipe, thinned_by=chosen)
+        return list(batches(loader, windows, 64, self.recipe.device))
 
 
 @torch.no_grad()

@@ -32,9 +32,9 @@ from odeseries.offers import Kind
 from odeseries.panel import Panel
 from odeseries.parts import look_up, part_of, sources
 from odeseries.recipe import Fitted, Recipe, Spec
+from odeseries.scaling import Scaling
 from odeseries.transforms import Transform
 from odeseries.widths import Calibration, Widths
-from odeseries.windows import Scaling
 
 __all__ = ["load", "save", "save_combination"]
 

@@ -17,11 +17,12 @@ from odeseries.nets import seeded_weights
 from odeseries.panel import Panel
 from odeseries.recipe import Build, Fitted, Recipe, Spec, batches, loader_for
 from odeseries.sampling import WindowSampler, with_rare
+from odeseries.scaling import Scaling
 from odeseries.seasonality import calendar_periods, validated_periods
 from odeseries.trained import Trained
 from odeseries.training import Loop
 from odeseries.widths import Calibration
-from odeseries.windows import Batch, Scaling, Windows
+from odeseries.windows import Batch, Windows
 
 __all__ = ["Phase"]
 
@@ -46,10 +47,11 @@ class Phase:
         self.scaling, self.recipe, self.rng, self.control = scaling, recipe, rng, control
         self.panel = scaling.apply(panel)
         periods = _periods(self.panel, recipe)
-        self.loader = loader_for(self.panel, periods, recipe)
+        self.loader = loader_for(self.panel, periods, recipe, thinned_by=rng)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
         gap = _input_gap(self.panel)
-        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel), gap)
+        read = recipe.model_encoder_periods
+        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel), gap, read)
         self.build = build
         self.sampler = WindowSampler(
             self.panel,

@@ -15,8 +15,9 @@ from odeseries.control import Record
 from odeseries.copula import Copula
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
+from odeseries.scaling import ROUND, Scaling
 from odeseries.widths import Calibration
-from odeseries.windows import ROUND, Batch, Loader, Scaling, Windows
+from odeseries.windows import Batch, Loader, Windows
 
 __all__ = ["Build", "Fitted", "Recipe", "Spec", "batches", "loader_for"]
 
@@ -38,6 +39,8 @@ class Spec:
     input_gap : float
         Median time from one known value of the inputs to the next, in horizons; infinite
         without inputs.
+    encoder_periods : tuple of float
+        Further periods, in horizons, of which only the encoder sees waves.
     """
 
     n_channels: int
@@ -45,6 +48,7 @@ class Spec:
     periods: tuple[float, ...]
     n_series: int
     input_gap: float = math.inf
+    encoder_periods: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,10 @@ class Recipe:
         Of the targets, not fitted.
     cutoffs : tuple of float, or None
         Times from which forecasts are trained, in clock units since its reference.
+    encoder_periods : tuple of float
+        Periods, in clock units, of which only the encoder sees waves.
+    thinning : float
+        Share of the rows seen that are hidden at random in training.
     """
 
     horizon: float
@@ -86,6 +94,8 @@ class Recipe:
     transformer: Any = None
     n_members: int = 1
     cutoffs: tuple[float, ...] | None = None
+    encoder_periods: tuple[float, ...] = ()
+    thinning: float = 0.0
 
     @property
     def model_cutoffs(self) -> Float64 | None:
@@ -93,6 +103,11 @@ class Recipe:
         if self.cutoffs is None:
             return None
         return np.round(np.array(self.cutoffs) / self.horizon, ROUND)
+
+    @property
+    def model_encoder_periods(self) -> tuple[float, ...]:
+        """The periods that only the encoder sees, in horizons."""
+        return tuple(p / self.horizon for p in self.encoder_periods)
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +156,16 @@ Build = Callable[[Spec], Model]
 
 
 def loader_for(
-    panel: Panel, periods: Sequence[float], recipe: Recipe, inputs: Float64 | None = None
+    panel: Panel,
+    periods: Sequence[float],
+    recipe: Recipe,
+    inputs: Float64 | None = None,
+    thinned_by: np.random.Generator | None = None,
 ) -> Loader:
-    """Cuts windows of a panel in model units, with inputs of its own or given ones."""
+    """Cuts windows of a panel in model units, with inputs of its own or given ones.
+
+    Rows are hidden, as the recipe has it, if there is something that chooses them.
+    """
     return Loader(
         panel,
         periods,
@@ -151,6 +173,9 @@ def loader_for(
         n_rows=recipe.n_rows,
         n_lags=recipe.n_lags,
         n_harmonics=recipe.n_harmonics,
+        encoder_periods=recipe.model_encoder_periods,
+        thinning=recipe.thinning,
+        rng=thinned_by,
     )
 
 

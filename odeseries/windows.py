@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,91 +19,13 @@ from torch import Tensor
 from odeseries.knots import Knots
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.seasonality import harmonics
-from odeseries.transforms import Transform
+from odeseries.thinning import thinned
 
-__all__ = ["ROUND", "Batch", "Loader", "Scaling", "Side", "Windows"]
+__all__ = ["Batch", "Loader", "Side", "Windows"]
 
 Bool = npt.NDArray[np.bool_]
-ROUND = 9
 N_SEASONS = 2
 _T = TypeVar("_T", "Batch", "Side")
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """Units of the model: times in horizons, values standardised per channel, in float64.
-
-    Attributes
-    ----------
-    horizon : float
-        Clock units per unit of model time.
-    mean, std : ndarray of shape (n_channels,)
-        Statistics of the observed training values; a constant channel has ``std`` 1.
-    inputs : Scaling or None
-        That of the known inputs.
-    transform : Transform or None
-        What is done to the targets before they are standardised.
-    """
-
-    horizon: float
-    mean: Float64
-    std: Float64
-    inputs: Scaling | None = None
-    transform: Transform | None = None
-
-    @classmethod
-    def fitted(cls, panel: Panel, horizon: float, transformer: Any = None) -> Self:
-        """Take the statistics of a panel in which every channel was observed.
-
-        Parameters
-        ----------
-        panel : Panel
-            In clock units.
-        horizon : float
-            In clock units.
-        transformer : scikit-learn transformer, optional
-            Fitted, for each target, on the observed values.
-
-        Raises
-        ------
-        DataError
-            If the transformer does not give numbers.
-        """
-        transform = None if transformer is None else Transform.fitted(transformer, panel)
-        values = panel.values if transform is None else transform.apply(panel.values)
-        mean = np.nanmean(values, axis=0)
-        largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
-        std = largest * np.nanstd((values - mean) / largest, axis=0)
-        floor = 1e-12 * np.abs(mean)
-        inputs = None if panel.inputs is None else cls.fitted(panel.inputs, horizon)
-        std = np.where(std > floor, std, np.where(floor > 0, floor, 1.0))
-        return cls(horizon, mean, std, inputs, transform)
-
-    def apply(self, panel: Panel) -> Panel:
-        """The panel in model units; times are rounded, so that a change of unit changes nothing."""
-        values = panel.values if self.transform is None else self.transform.apply(panel.values)
-        known = None
-        if panel.inputs is not None and self.inputs is not None:
-            known = self.inputs.apply(panel.inputs)
-        return replace(
-            panel,
-            origins=panel.origins / self.horizon,
-            times=np.round(panel.times / self.horizon, ROUND),
-            values=np.round((values - self.mean) / self.std, ROUND),
-            inputs=known,
-        )
-
-    def original(self, values: Float64) -> Float64:
-        """Values (n_rows, n_targets, n) of the targets in the data's own units."""
-        kept = slice(values.shape[1])
-        out = values * self.std[kept, None] + self.mean[kept, None]
-        return out if self.transform is None else self.transform.invert(out)
-
-    def standard_inputs(self, inputs: Float64) -> Float64:
-        """Known inputs (n, n_inputs) in model units."""
-        if self.inputs is None:
-            return inputs
-        return np.asarray(np.round((inputs - self.inputs.mean) / self.inputs.std, ROUND))
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,6 +108,8 @@ class Side:
         Standardised values (0 where not observed) and whether they were observed.
     phases : Tensor of shape (batch, rows, n_phases)
         First harmonics of the periods.
+    waves : Tensor of shape (batch, rows, n_waves)
+        First harmonics of the periods that only encoders see.
     inputs : Tensor of shape (batch, rows, n_inputs)
         Known inputs, standardised.
     lead : Tensor of shape (batch, n_queries)
@@ -210,6 +134,7 @@ class Side:
     values: Tensor
     mask: Tensor
     phases: Tensor
+    waves: Tensor
     inputs: Tensor
     lead: Tensor
     lags: Tensor
@@ -292,6 +217,12 @@ class Loader:
     inputs : ndarray of float64, shape (n_asked, n_inputs), optional
         Standardised known inputs of the queries that windows refer to; without them, those of
         the panel at the times of the queries are taken.
+    encoder_periods : sequence of float
+        Further periods, in units of the horizon, of which only the rows have phases.
+    thinning : float
+        Share of the rows of every side that are hidden at random.
+    rng : numpy.random.Generator, optional
+        Chooses the rows that are hidden; without it none are.
     """
 
     def __init__(
@@ -303,8 +234,13 @@ class Loader:
         n_lags: int,
         n_harmonics: int,
         inputs: Float64 | None = None,
+        encoder_periods: Sequence[float] = (),
+        thinning: float = 0.0,
+        rng: np.random.Generator | None = None,
     ) -> None:
         self.panel, self.asked_inputs = panel, inputs
+        self.encoder_periods = tuple(encoder_periods)
+        self.thinning, self.rng = thinning, rng
         self.periods = tuple(periods)
         self.n_rows, self.n_lags, self.n_harmonics = n_rows, n_lags, n_harmonics
         self._observed: dict[tuple[int, int], tuple[Float64, Float64]] = {}
@@ -340,19 +276,10 @@ class Loader:
     def _side(self, windows: Windows, *, backward: bool) -> Side:
         """One side, its rows from the farthest to the nearest one."""
         panel, sign = self.panel, -1.0 if backward else 1.0
-        if backward:
-            count = np.minimum(windows.right_end - windows.right, self.n_rows)
-        else:
-            count = np.minimum(windows.left - panel.offsets[windows.series], self.n_rows)
-        steps = np.arange(max(int(count.max(initial=1)), 1))
-        valid = steps < count[:, None]
-        if backward:
-            index = windows.right[:, None] + count[:, None] - 1 - steps
-        else:
-            index = windows.left[:, None] - count[:, None] + steps
-        index = np.where(valid, index, 0)
+        index, valid, hidden = self._read(windows, backward=backward)
+        count = valid.sum(1)
         present = count > 0
-        anchor_row = np.where(present, windows.right if backward else windows.left - 1, 0)
+        anchor_row = np.where(present, index[np.arange(len(index)), count - 1], 0)
         nearest = np.where(valid.any(1), panel.times[anchor_row], windows.times[:, 0])
         times = np.where(valid, panel.times[index], nearest[:, None])
         values = panel.values[index]
@@ -361,9 +288,12 @@ class Loader:
         ages = sign * (nearest[:, None] - times)
         lead = np.maximum(sign * (windows.times - nearest[:, None]), 0.0)
         lags, lag_ages, lag_mask = self._lags(values, mask, ages)
-        seasonal = self._seasonal(windows, nearest, present, backward=backward)
+        seasonal = self._seasonal(windows, nearest, present, hidden, backward=backward)
         absolute = times + panel.origins[windows.series, None]
-        phases = np.where(valid[..., None], harmonics(absolute, self.periods, 1), 0.0)
+        phases, waves = (
+            np.where(valid[..., None], harmonics(absolute, periods, 1), 0.0)
+            for periods in (self.periods, self.encoder_periods)
+        )
         reach = np.concatenate([times, windows.times, self._next(windows)], 1)
         knots, knot_inputs, knot_mask = self._knots.within(
             windows.series, reach.min(1), reach.max(1)
@@ -376,6 +306,7 @@ class Loader:
             values=_tensor(values),
             mask=_tensor(mask),
             phases=_tensor(phases),
+            waves=_tensor(waves),
             inputs=_tensor(np.where(valid[..., None], self._inputs[index], 0.0)),
             lead=_tensor(lead),
             lags=_tensor(lags),
@@ -388,6 +319,31 @@ class Loader:
             knot_mask=torch.from_numpy(knot_mask),
             knot_inputs=_tensor(knot_inputs),
         )
+
+    def _read(self, windows: Windows, *, backward: bool) -> tuple[Int64, Bool, Float64 | None]:
+        """Rows of a side in reading order, which of them there are, and the times hidden there.
+
+        Where some are hidden, reading begins so much farther away that as many can be read.
+        """
+        thinning = 0.0 if self.rng is None else self.thinning
+        most = round(self.n_rows / (1 - thinning))
+        if backward:
+            count = np.minimum(windows.right_end - windows.right, most)
+        else:
+            count = np.minimum(windows.left - self.panel.offsets[windows.series], most)
+        steps = np.arange(max(int(count.max(initial=1)), 1))
+        valid = steps < count[:, None]
+        if backward:
+            index = windows.right[:, None] + count[:, None] - 1 - steps
+        else:
+            index = windows.left[:, None] - count[:, None] + steps
+        index = np.where(valid, index, 0)
+        if self.rng is None or thinning == 0:
+            return index, valid, None
+        kept, there, hidden, away = thinned(count, thinning, self.rng)
+        line = np.arange(len(index))[:, None]
+        times = np.where(away, self.panel.times[index[line, hidden]], np.nan)
+        return np.where(there, index[line, kept], 0), there, times
 
     def _next(self, windows: Windows) -> Float64:
         """Time of the first row seen after the queries, else of the first query; (batch, 1)."""
@@ -409,7 +365,13 @@ class Loader:
         return lags.swapaxes(1, 2), lag_ages.swapaxes(1, 2), known.swapaxes(1, 2)
 
     def _seasonal(
-        self, windows: Windows, nearest: Float64, present: Bool, *, backward: bool
+        self,
+        windows: Windows,
+        nearest: Float64,
+        present: Bool,
+        hidden: Float64 | None,
+        *,
+        backward: bool,
     ) -> Float64:
         """Interpolated values whole periods away from the queries; NaN where nothing is known."""
         channels = self.panel.values.shape[1]
@@ -418,6 +380,9 @@ class Loader:
         for i in np.flatnonzero(present) if self.periods else ():
             for c in range(channels):
                 times, values = self._seen(int(windows.series[i]), c, nearest[i], backward)
+                if hidden is not None:
+                    kept = ~np.isin(times, hidden[i])
+                    times, values = times[kept], values[kept]
                 if len(times):
                     out[i, :, c] = self._seasons_of(windows.times[i], nearest[i], times, values)
         return out

@@ -12,7 +12,7 @@ import odeseries as ode
 from odeseries.errors import DataError
 from odeseries.frames import read_frame
 from odeseries.sampling import WindowSampler, cutoff_windows
-from odeseries.windows import Scaling
+from odeseries.scaling import Scaling
 
 CUTOFF = 5.0
 

@@ -18,7 +18,8 @@ from odeseries.sampling import (
     query_windows,
     with_rare,
 )
-from odeseries.windows import Loader, Scaling, Windows
+from odeseries.scaling import Scaling
+from odeseries.windows import Loader, Windows
 
 
 def scaled(frame: pd.DataFrame, horizon: float = 2.0) -> Panel:

@@ -43,10 +43,11 @@ from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.recipe import Fitted, Recipe, Spec
 from odeseries.sampling import query_windows
+from odeseries.scaling import ROUND
 from odeseries.scenarios import scenarios
 from odeseries.solvers import row_seeds
 from odeseries.training import one_thread
-from odeseries.windows import ROUND, Batch, Windows
+from odeseries.windows import Batch, Windows
 
 __all__ = ["BaseForecaster"]
 
@@ -80,6 +81,8 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         panel: training asks for the horizon after these times alone, of every series that goes
         on there. Without them it asks from everywhere, also for values before and between
         observations, which takes longer and answers more.
+    encoder_periods, thinning, input_noise, n_queries
+        What is read and asked in training; see `LatentODEForecaster`.
     max_epochs, batch_size, learning_rate, weight_decay, patience
         Training; ``patience`` counts epochs without a better held-out loss.
     validation_fraction : float, default=0.2
@@ -157,6 +160,9 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_rows": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "thinning": [Interval(Real, 0, 1, closed="left")],
+        "input_noise": [Interval(Real, 0, None, closed="left")],
+        "n_queries": [Interval(Integral, 1, None, closed="left"), None],
         "max_epochs": [Interval(Integral, 1, None, closed="left")],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "learning_rate": [Interval(Real, 0, None, closed="neither")],
@@ -174,14 +180,15 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         "checkpoint_dir": [str, os.PathLike, None],
     }
 
-    # Noise on what is read in training, in shares of its spread within a window.
-    _input_noise: ClassVar[float] = 0.1
-
     horizon: Any = field(default=None, kw_only=False)
     n_rows: int = 48
     n_lags: int = 8
     seasonality: str | Sequence[Any] | None = "auto"
     cutoffs: Any = None
+    encoder_periods: Sequence[Any] | None = None
+    thinning: float = 0.0
+    input_noise: float = 0.1
+    n_queries: int | None = None
     max_epochs: int = 40
     batch_size: int = 32
     learning_rate: float = 5e-3
@@ -354,7 +361,8 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             n_rows=self.n_rows,
             n_lags=self.n_lags,
             n_harmonics=N_HARMONICS,
-            n_queries=TRAINED_QUERIES if self.cutoffs is None else PREDICT_QUERIES,
+            n_queries=self.n_queries
+            or (TRAINED_QUERIES if self.cutoffs is None else PREDICT_QUERIES),
             interpolation=0.25,
             backcast=0.05,
             max_epochs=self.max_epochs,
@@ -363,12 +371,16 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             weight_decay=self.weight_decay,
             patience=self.patience,
             validation_fraction=self.validation_fraction,
-            input_noise=self._input_noise,
+            input_noise=self.input_noise,
             device=find_device(self.device),
             verbose=self.verbose,
             transformer=self.target_transformer,
             n_members=self.n_members,
             cutoffs=self._cutoffs(schema),
+            encoder_periods=tuple(
+                schema.clock.duration(p, name="encoder_periods") for p in self.encoder_periods or ()
+            ),
+            thinning=self.thinning,
         )
 
     def _cutoffs(self, schema: Schema) -> tuple[float, ...] | None:

@@ -17,8 +17,8 @@ from odeseries.forecasters.base import PREDICT_QUERIES, BaseForecaster
 from odeseries.forecasters.traced import Traced
 from odeseries.panel import Float64
 from odeseries.sampling import query_windows
+from odeseries.scaling import ROUND
 from odeseries.scenarios import scenarios
-from odeseries.windows import ROUND
 
 __all__ = ["FlowForecaster"]
 

@@ -66,6 +66,22 @@ class LatentODEForecaster(FlowForecaster):
         panel: training asks for the horizon after these times alone, of every series that goes
         on there. Without them it asks from everywhere, also for values before and between
         observations, which takes longer and answers more.
+    encoder_periods : list of periods, optional
+        Sines and cosines of these periods, of the time that all series share, are read with every
+        row, alone and multiplied by its values. Where each series oscillates with a frequency of
+        its own, a range of periods lets the encoder find it from few observations, which
+        ``seasonality``, made for common periods, does not.
+    thinning : float, default=0
+        Share of the rows seen that are hidden at random, others each time a window is trained on,
+        and always the same ones of what is held out: for forecasts from histories that are
+        sparser than the training data. At least one row is seen.
+    input_noise : float, default=0.1
+        Noise on the values that are read in training, in shares of their spread within a window;
+        0 where the values are exact and every one of them counts.
+    n_queries : int, optional
+        Most values that a window is asked for in training; a longer stretch is asked for in several
+        windows, each with a history of its own. By default 24, with ``cutoffs`` 64; where the
+        history is hard to read, few queries and a large ``batch_size`` make cheap steps.
     max_epochs, batch_size, learning_rate, weight_decay, patience
         Training; ``patience`` counts epochs without a better held-out loss.
     validation_fraction : float, default=0.2
@@ -117,6 +133,8 @@ class LatentODEForecaster(FlowForecaster):
     ----------
     Rubanova, Y., Chen, R. T. Q., Duvenaud, D. (2019). Latent Ordinary Differential Equations
     for Irregularly-Sampled Time Series. NeurIPS. Equations (4)-(9).
+    Scargle, J. D. (1982). Studies in astronomical time series analysis II. ApJ 263, 835. Section II
+    (``encoder_periods``).
 
     Examples
     --------

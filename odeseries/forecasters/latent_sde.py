@@ -65,11 +65,12 @@ class LatentSDEForecaster(BaseForecaster):
         probability p to about ``sqrt(p * (1 - p) / n_paths)``, an error that all series share.
     kl_warmup : int, default=50
         Steps over which the weight of the divergences from the prior rises to 1.
-    n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, weight_decay, \
-patience, validation_fraction, n_members, targets, target_transformer, duplicates, time_col, \
-id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
-        As in `LatentODEForecaster`. ``seasonality`` is None and ``weight_decay`` 0 by default: the
-        equation does not know the date.
+    n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
+max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_members, \
+targets, target_transformer, duplicates, time_col, id_col, device, random_state, verbose, \
+max_time, callbacks, checkpoint_dir
+        As in `LatentODEForecaster`. ``seasonality`` is None, ``weight_decay`` and ``input_noise``
+        are 0 by default: the equation does not know the date.
 
     Attributes
     ----------
@@ -108,7 +109,6 @@ id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         "n_paths": [Interval(Integral, 1, None, closed="left")],
         "kl_warmup": [Interval(Integral, 0, None, closed="left")],
     }
-    _input_noise: ClassVar[float] = 0.0
 
     dynamics: str | type[Dynamics] = "sde"
     dynamics_params: dict[str, Any] | None = None
@@ -122,6 +122,7 @@ id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
     kl_warmup: int = 50
     seasonality: Any = None
     weight_decay: float = 0.0
+    input_noise: float = 0.0
 
     def build(self, spec: Spec) -> SDENetwork:
         """Make an untrained network.

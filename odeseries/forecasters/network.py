@@ -21,7 +21,7 @@ from odeseries.nets import Perceptron, zero_last_layer
 from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
-__all__ = ["FlowNetwork", "Interpolation", "Sizes", "input_path"]
+__all__ = ["FlowNetwork", "Interpolation", "Sizes", "input_path", "read_waves"]
 
 Interpolation = Literal["linear", "previous"]
 
@@ -43,11 +43,13 @@ class Sizes:
     n_row_phases: int
     n_query_phases: int
     hidden: int
+    n_waves: int = 0
 
     @property
     def n_row_features(self) -> int:
-        """Features of a row: values, masks, two kinds of time, phases, inputs, direction."""
-        return 2 * self.n_channels + 3 + self.n_row_phases + self.n_inputs
+        """Features of a row: values, masks, two kinds of time, phases, inputs, direction, waves."""
+        waves = (1 + self.n_channels) * self.n_waves
+        return 2 * self.n_channels + 3 + self.n_row_phases + self.n_inputs + waves
 
     @property
     def n_local(self) -> int:
@@ -202,7 +204,7 @@ class FlowNetwork(Traced):
         centred = (centred * side.mask).clamp(-CLIP, CLIP)
         times = torch.stack([side.gaps, side.ages], -1)
         direction = torch.full_like(side.gaps, float(side.backward))[..., None]
-        known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction]
+        known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction, *read_waves(side, centred)]
         return torch.cat([centred, side.mask, torch.log1p(10 * times), *known], -1)
 
     def trace(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -340,6 +342,16 @@ def input_path(
     return InputPath(
         rate * side.knots, inputs, side.knot_mask, interpolation=interpolation, waves=waves
     )
+
+
+def read_waves(side: Side, values: Tensor) -> list[Tensor]:
+    """Waves of the rows and their products with values (batch, n_rows, channels), if there are any.
+
+    Sums of these products over the rows are what a periodogram is made of (Scargle 1982).
+    """
+    if not side.waves.shape[-1]:
+        return []
+    return [side.waves, (values[..., None] * side.waves[..., None, :]).flatten(-2)]
 
 
 def _fades(lead: Tensor) -> Tensor:

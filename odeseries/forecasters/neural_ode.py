@@ -65,10 +65,11 @@ class NeuralODEForecaster(FlowForecaster):
         seen without that part.
     hidden : int, default=32
         Width of the encoder and of the head; that of the dynamics is one of its own parameters.
-    n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, patience, \
-validation_fraction, n_members, targets, target_transformer, duplicates, time_col, id_col, \
-device, random_state, verbose, max_time, callbacks, checkpoint_dir
-        As in `LatentODEForecaster`.
+    n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
+max_epochs, batch_size, learning_rate, patience, validation_fraction, n_members, targets, \
+target_transformer, duplicates, time_col, id_col, device, random_state, verbose, max_time, \
+callbacks, checkpoint_dir
+        As in `LatentODEForecaster`; ``input_noise`` is 0 by default.
     weight_decay : float, default=0.0
         As in `LatentODEForecaster`; a decaying field would be a wrong one.
 
@@ -107,7 +108,6 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
         "feedthrough": ["boolean"],
         "hidden": [Interval(Integral, 1, None, closed="left")],
     }
-    _input_noise: ClassVar[float] = 0.0
 
     dynamics: str | type[Dynamics] = "mlp"
     dynamics_params: dict[str, Any] | None = None
@@ -119,6 +119,7 @@ device, random_state, verbose, max_time, callbacks, checkpoint_dir
     feedthrough: bool = False
     hidden: int = 32
     weight_decay: float = 0.0
+    input_noise: float = 0.0
 
     def build(self, spec: Spec) -> ShootingNetwork:
         """Make an untrained network."""

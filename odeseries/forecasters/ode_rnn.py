@@ -44,9 +44,10 @@ class ODERNNForecaster(FlowForecaster):
         How known covariates go on between their times, as in `LatentODEForecaster`.
     hidden : int, default=32
         Dimension of the state and width of the decoder.
-    n_rows, n_lags, seasonality, cutoffs, max_epochs, batch_size, learning_rate, weight_decay, \
-patience, validation_fraction, n_members, duplicates, time_col, id_col, device, random_state, \
-verbose, max_time, callbacks, checkpoint_dir
+    n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
+max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_members, \
+duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, \
+checkpoint_dir
         As in `LatentODEForecaster`.
 
     Attributes

@@ -31,6 +31,7 @@ def make_sizes(spec: Spec, n_lags: int, hidden: int) -> Sizes:
         n_row_phases=2 * len(spec.periods),
         n_query_phases=2 * N_HARMONICS * len(spec.periods),
         hidden=hidden,
+        n_waves=2 * len(spec.encoder_periods),
     )
 
 

@@ -14,7 +14,7 @@ from odeseries.encoders import Encoder
 from odeseries.forecasters.decoder import FIRST_NOISE, QUIETEST, Decoder
 from odeseries.forecasters.evidence import Evidence, between, gathered, leads
 from odeseries.forecasters.increments import Increments, explain
-from odeseries.forecasters.network import Interpolation, input_path
+from odeseries.forecasters.network import Interpolation, input_path, read_waves
 from odeseries.forecasters.posteriors import Gaussian, Given, Posterior, drawn
 from odeseries.interfaces import Dynamics
 from odeseries.model import Model
@@ -320,7 +320,8 @@ def _rows(side: Side) -> Tensor:
     direction = torch.full_like(side.gaps, float(side.backward))[..., None]
     values = (side.values * side.mask).clamp(-CLIP, CLIP)
     inputs = side.inputs.clamp(-CLIP, CLIP)
-    return torch.cat([values, side.mask, times, side.phases, inputs, direction], -1)
+    waves = read_waves(side, values)
+    return torch.cat([values, side.mask, times, side.phases, inputs, direction, *waves], -1)
 
 
 def _quantiles(values: Tensor, levels: Tensor) -> Tensor:

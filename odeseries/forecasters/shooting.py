@@ -14,7 +14,7 @@ from torch.nn import functional
 from odeseries.anchoring import Anchor, Anchored
 from odeseries.driving import Driven, InputPath, Waves
 from odeseries.encoders import Encoder
-from odeseries.forecasters.network import CLIP, SHORT, Interpolation, Sizes, input_path
+from odeseries.forecasters.network import CLIP, SHORT, Interpolation, Sizes, input_path, read_waves
 from odeseries.forecasters.oscillations import Excerpt, Oscillations, acceleration
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
@@ -216,7 +216,7 @@ class ShootingNetwork(Traced):
         values = (side.values * side.mask).clamp(-CLIP, CLIP)
         times = torch.log1p(10 * torch.stack([side.gaps, side.ages], -1))
         direction = torch.full_like(side.gaps, float(side.backward))[..., None]
-        known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction]
+        known = [side.phases, side.inputs.clamp(-CLIP, CLIP), direction, *read_waves(side, values)]
         return torch.cat([values, side.mask, times, *known], -1)
 
     def _drive(self, side: Side) -> InputPath | None:

@@ -4,7 +4,8 @@ The tasks of Rubanova et al. (2019), section 4. Interpolation: of a stretch of a
 the points, chosen at random, is seen, and all its points are asked for. Extrapolation: a share of
 the points of its first part is seen, and the rest is asked for. Each task has a forecaster of its
 own, as there. It is fitted on curves that are thinned in the same way, each several times with
-other points; what is extrapolated is known in full.
+other points, or (``--fresh``) on complete curves that are thinned anew whenever one is trained on;
+what is extrapolated is known in full.
 """
 
 from __future__ import annotations
@@ -109,13 +110,18 @@ class Task:
     def training(
         self, trained: Curves, share: float, rng: np.random.Generator, copies: int
     ) -> tuple[Data, dict[str, Any]]:
-        """What a forecaster of this task is fitted on, and parameters that say what for."""
-        if not self.ahead:
-            return trained.thinned(share, rng, copies), {}
-        cutoff = float(self.seen.times[-1])
-        horizon = float(self.asked.times[-1]) - cutoff
-        data = trained.thinned(share, rng, copies, len(self.seen.times))
-        return data, {"cutoffs": cutoff, "horizon": horizon}
+        """What a forecaster of this task is fitted on, and parameters that say what for.
+
+        Without copies the curves are complete, and the forecaster thins them.
+        """
+        special: dict[str, Any] = {}
+        first = None
+        if self.ahead:
+            first, cutoff = len(self.seen.times), float(self.seen.times[-1])
+            special = {"cutoffs": cutoff, "horizon": float(self.asked.times[-1]) - cutoff}
+        if copies == 0:
+            return trained.thinned(1.0, rng), special | {"thinning": 1 - share}
+        return trained.thinned(share, rng, copies, first), special
 
     def answer(self, model: Any, history: Data) -> Array:
         """Means of a forecaster's law, taken over its quantiles, of the shape of what is asked."""
@@ -158,6 +164,11 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--seen", type=float, nargs="+", default=[0.1, 0.2, 0.3, 0.5])
     made.add_argument("--seconds", type=float, default=120, help="CPU seconds of a fit, about")
     made.add_argument("--copies", type=int, default=4, help="thinnings of each training curve")
+    made.add_argument("--fresh", action="store_true", help="thin whenever a curve is drawn")
+    made.add_argument("--noise", type=float, default=0.1, help="on what is read in training")
+    made.add_argument("--patience", type=int, default=10, help="epochs")
+    made.add_argument("--queries", type=int, help="asked for at once in training")
+    made.add_argument("--waves", type=float, nargs="+", help="periods that the encoder reads")
     made.add_argument("--latent", type=int, default=32)
     made.add_argument("--hidden", type=int, default=64)
     made.add_argument("--periods", type=float, nargs="+", help="whose phases are seen")
@@ -175,7 +186,8 @@ def fitted(
     args: argparse.Namespace, trained: Curves, task: Task, share: float, horizon: float
 ) -> Any:
     """A forecaster of curves of which a share of the points is seen."""
-    data, special = task.training(trained, share, np.random.default_rng(args.seed), args.copies)
+    rng = np.random.default_rng(args.seed)
+    data, special = task.training(trained, share, rng, 0 if args.fresh else args.copies)
     began = time.process_time()
     model = ode.LatentODEForecaster(
         horizon,
@@ -183,6 +195,10 @@ def fitted(
         latent_dim=args.latent,
         hidden=args.hidden,
         seasonality=args.periods,
+        encoder_periods=args.waves,
+        input_noise=args.noise,
+        n_queries=args.queries,
+        patience=args.patience,
         max_epochs=1000,
         batch_size=args.batch,
         learning_rate=args.rate,

@@ -1,0 +1,92 @@
+"""Units of the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from odeseries.panel import Float64, Panel
+from odeseries.transforms import Transform
+
+__all__ = ["ROUND", "Scaling"]
+
+ROUND = 9
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Units of the model: times in horizons, values standardised per channel, in float64.
+
+    Attributes
+    ----------
+    horizon : float
+        Clock units per unit of model time.
+    mean, std : ndarray of shape (n_channels,)
+        Statistics of the observed training values; a constant channel has ``std`` 1.
+    inputs : Scaling or None
+        That of the known inputs.
+    transform : Transform or None
+        What is done to the targets before they are standardised.
+    """
+
+    horizon: float
+    mean: Float64
+    std: Float64
+    inputs: Scaling | None = None
+    transform: Transform | None = None
+
+    @classmethod
+    def fitted(cls, panel: Panel, horizon: float, transformer: Any = None) -> Self:
+        """Take the statistics of a panel in which every channel was observed.
+
+        Parameters
+        ----------
+        panel : Panel
+            In clock units.
+        horizon : float
+            In clock units.
+        transformer : scikit-learn transformer, optional
+            Fitted, for each target, on the observed values.
+
+        Raises
+        ------
+        DataError
+            If the transformer does not give numbers.
+        """
+        transform = None if transformer is None else Transform.fitted(transformer, panel)
+        values = panel.values if transform is None else transform.apply(panel.values)
+        mean = np.nanmean(values, axis=0)
+        largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
+        std = largest * np.nanstd((values - mean) / largest, axis=0)
+        floor = 1e-12 * np.abs(mean)
+        inputs = None if panel.inputs is None else cls.fitted(panel.inputs, horizon)
+        std = np.where(std > floor, std, np.where(floor > 0, floor, 1.0))
+        return cls(horizon, mean, std, inputs, transform)
+
+    def apply(self, panel: Panel) -> Panel:
+        """The panel in model units; times are rounded, so that a change of unit changes nothing."""
+        values = panel.values if self.transform is None else self.transform.apply(panel.values)
+        known = None
+        if panel.inputs is not None and self.inputs is not None:
+            known = self.inputs.apply(panel.inputs)
+        return replace(
+            panel,
+            origins=panel.origins / self.horizon,
+            times=np.round(panel.times / self.horizon, ROUND),
+            values=np.round((values - self.mean) / self.std, ROUND),
+            inputs=known,
+        )
+
+    def original(self, values: Float64) -> Float64:
+        """Values (n_rows, n_targets, n) of the targets in the data's own units."""
+        kept = slice(values.shape[1])
+        out = values * self.std[kept, None] + self.mean[kept, None]
+        return out if self.transform is None else self.transform.invert(out)
+
+    def standard_inputs(self, inputs: Float64) -> Float64:
+        """Known inputs (n, n_inputs) in model units."""
+        if self.inputs is None:
+            return inputs
+        return np.asarray(np.round((inputs - self.inputs.mean) / self.inputs.std, ROUND))

@@ -1,0 +1,126 @@
+"""Histories that are thinned in training, and waves that encoders read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import odeseries as ode
+from odeseries.forecasters.network import FlowNetwork
+from odeseries.panel import Panel
+from odeseries.sampling import query_windows
+from odeseries.thinning import thinned
+from odeseries.windows import Batch, Loader
+from tests.conftest import FAST
+from tests.test_windows import scaled
+
+BRIEF = FAST | {"max_epochs": 1}
+
+
+def window(panel: Panel, **options: float) -> Batch:
+    """What is seen from the end of the first series."""
+    last = panel.spans()[:1] + 0.5
+    windows = query_windows(panel, np.zeros(1, dtype=np.int64), last, 1)[0]
+    rng = np.random.default_rng(0) if options else None
+    loader = Loader(panel, (0.7,), n_rows=8, n_lags=3, n_harmonics=2, rng=rng, **options)
+    return loader.batch(windows)
+
+
+def test_every_row_is_kept_or_hidden_by_its_share() -> None:
+    """Exactly that share, never all of them, and nothing of a line without rows."""
+    kept, is_kept, hidden, is_hidden = thinned(
+        np.array([10, 4, 1, 0]), 0.75, np.random.default_rng(0)
+    )
+    assert is_kept.sum(1).tolist() == [2, 1, 1, 0]
+    assert is_hidden.sum(1).tolist() == [8, 3, 0, 0]
+    for i, count in enumerate([10, 4, 1, 0]):
+        both = np.concatenate([kept[i, is_kept[i]], hidden[i, is_hidden[i]]])
+        assert sorted(both.tolist()) == list(range(count))
+        assert (np.diff(kept[i, is_kept[i]]) > 0).all()
+
+
+def test_rows_are_hidden_with_equal_chances() -> None:
+    """Over many lines each position is kept as often."""
+    kept, is_kept, _, _ = thinned(np.full(4000, 5), 0.6, np.random.default_rng(0))
+    share = np.bincount(kept[is_kept], minlength=5) / 4000
+    np.testing.assert_allclose(share, 0.4, atol=0.03)
+
+
+def test_a_thinned_side_is_that_of_a_panel_without_the_hidden_rows(panel: pd.DataFrame) -> None:
+    """Gaps, ages, lags and seasonal values follow from the rows that are left."""
+    whole = scaled(panel)
+    seen = window(whole, thinning=0.5).left
+    end = int(whole.offsets[1])
+    last = whole.spans()[:1] + 0.5
+    times = last[0] - float(seen.lead[0, 0]) - seen.ages[0].double().numpy()
+    read = np.abs(whole.times[:end] - times[:, None]).argmin(1)
+    left = np.concatenate([np.arange(end - 16), read])
+    own = replace(
+        whole,
+        ids=whole.ids[:1],
+        origins=whole.origins[:1],
+        offsets=np.array([0, len(left)]),
+        times=whole.times[left],
+        values=whole.values[left],
+    )
+    windows = query_windows(own, np.zeros(1, dtype=np.int64), last, 1)[0]
+    told = Loader(own, (0.7,), n_rows=8, n_lags=3, n_harmonics=2).batch(windows).left
+    for name in ("gaps", "ages", "values", "mask", "phases", "lags", "seasonal", "lead"):
+        np.testing.assert_allclose(getattr(seen, name), getattr(told, name), atol=1e-5)
+
+
+def test_forecasts_are_made_from_all_rows_whatever_was_hidden_in_training(
+    panel: pd.DataFrame,
+) -> None:
+    """A fit on thinned windows has other weights, and its loader hides nothing."""
+    plain, sparse = (
+        ode.LatentODEForecaster(2.0, thinning=share, **BRIEF).fit(panel) for share in (0.0, 0.5)
+    )
+    assert not plain.predict([11.0]).equals(sparse.predict([11.0]))
+    last = plain._fitted.loader(plain.panel_, plain._recipe_)
+    last_sparse = sparse._fitted.loader(sparse.panel_, sparse._recipe_)
+    windows = query_windows(last.panel, np.zeros(1, dtype=np.int64), np.array([9.0]), 1)[0]
+    assert last.batch(windows).left.ages.equal(last_sparse.batch(windows).left.ages)
+
+
+def test_rows_hold_waves_of_their_times_and_products_with_their_values(panel: pd.DataFrame) -> None:
+    """By the formula, at absolute times."""
+    model = ode.LatentODEForecaster(2.0, encoder_periods=[3.0, 1.5], **BRIEF).fit(panel)
+    net, loader = model._fitted.net, model._fitted.loader(model.panel_, model._recipe_)
+    assert isinstance(net, FlowNetwork)
+    asked = loader.panel.spans()[:1] + 0.5
+    batch = loader.batch(query_windows(loader.panel, np.zeros(1, dtype=np.int64), asked, 1)[0])
+    side = batch.left
+    rows = net._rows(side, net.anchor(batch))[0].detach().numpy()
+    stamps = loader.panel.origins[0] + loader.panel.spans()[0] - side.ages[0].numpy()
+    angles = [2 * np.pi * 2.0 * stamps / p for p in (3.0, 1.5)]
+    waves = np.stack([f(a) for a in angles for f in (np.sin, np.cos)], -1)
+    products = rows[:, : net.sizes.n_channels, None] * waves[:, None]
+    told = np.concatenate([waves, products.reshape(len(rows), -1)], 1)
+    np.testing.assert_allclose(rows[:, -told.shape[1] :], told, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    "forecaster",
+    [
+        ode.LatentODEForecaster,
+        ode.ODERNNForecaster,
+        ode.NeuralODEForecaster,
+        ode.LatentSDEForecaster,
+    ],
+)
+def test_every_encoder_reads_waves_and_is_saved_with_them(
+    forecaster: type[ode.BaseForecaster], panel: pd.DataFrame, tmp_path: Path
+) -> None:
+    """A loaded forecaster answers the same."""
+    settings = BRIEF | {"max_epochs": 1, "batch_size": 8}
+    model = forecaster(
+        2.0, encoder_periods=[3.0, 1.5], thinning=0.3, input_noise=0.0, n_queries=5, **settings
+    ).fit(panel.iloc[:90])
+    model.save(tmp_path / "model.zip")
+    loaded = ode.load(tmp_path / "model.zip")
+    pd.testing.assert_frame_equal(loaded.predict([11.0]), model.predict([11.0]))
