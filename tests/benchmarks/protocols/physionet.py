@@ -26,11 +26,13 @@ import pandas as pd
 import torch
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import train_test_split
+from sklearn.preprocessing import FunctionTransformer
 
 import odeseries as ode
 from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecast, params, parser
 
 SPLIT_SEED = 42
+N_DRAWS = 500
 HOURS, HALF_A_MINUTE = 24.0, 1 / 120
 DEFAULTS: dict[str, object] = {
     "cutoffs": HOURS - HALF_A_MINUTE,
@@ -40,6 +42,9 @@ DEFAULTS: dict[str, object] = {
     "batch_size": 64,
     "max_epochs": 6,
     "n_members": 3,
+    "target_transformer": FunctionTransformer(
+        inverse_func=np.clip, inv_kw_args={"a_min": 0.0, "a_max": 1.0}
+    ),
 }
 
 
@@ -73,6 +78,19 @@ def of(values: pd.DataFrame, stays: np.ndarray) -> np.ndarray:
 def squared_errors(found: pd.DataFrame, truth: pd.DataFrame) -> pd.Series:
     """Mean squared error of every variable, in thousandths."""
     return 1e3 * ((found - truth) ** 2).mean()
+
+
+def standard_error(found: pd.DataFrame, truth: pd.DataFrame) -> float:
+    """That of the mean of the `squared_errors`, by stays drawn again."""
+    squares = (found - truth) ** 2
+    stays = squares.groupby(level=0)
+    total, count = stays.sum().to_numpy(), stays.count().to_numpy()
+    rng = np.random.default_rng(0)
+    each = [1 / len(total)] * len(total)
+    drawn = rng.multinomial(len(total), each, size=N_DRAWS)
+    with np.errstate(invalid="ignore"):
+        errors = (drawn @ total) / (drawn @ count)
+    return float(1e3 * np.nanmean(errors, axis=1).std(ddof=1))
 
 
 def day(values: pd.DataFrame, *, second: bool) -> pd.DataFrame:
@@ -116,19 +134,19 @@ SIMPLE = {"last": last, "ridge": ridge}
 def combined(given: argparse.Namespace) -> ode.AutoForecaster:
     """The latent ODE and a regression on lags, averaged by the package's own rule."""
     torch.set_num_threads(1)
-    cutoffs = DEFAULTS["cutoffs"]
-    latent = {k: v for k, v in (DEFAULTS | params(given.params)).items() if k != "cutoffs"}
+    shared = {name: DEFAULTS[name] for name in ("cutoffs", "target_transformer")}
+    latent = DEFAULTS | params(given.params)
     candidates = [
         ode.BaselineForecaster(method="lags", seasonality=None),
         ode.LatentODEForecaster().set_params(**latent),
     ]
     return ode.AutoForecaster(
-        HOURS, candidates=candidates, cutoffs=cutoffs, random_state=given.seed, verbose=True
+        HOURS, candidates=candidates, **shared, random_state=given.seed, verbose=True
     )
 
 
-def errors(given: argparse.Namespace) -> pd.Series:
-    """Errors of every variable on the part."""
+def forecasts(given: argparse.Namespace) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Forecasts of the part, and the truth."""
     values = read()
     train, valid, test = parts(values.index.get_level_values(0).unique().to_numpy())
     values = scaled(values, np.concatenate([train, valid]))
@@ -139,22 +157,24 @@ def errors(given: argparse.Namespace) -> pd.Series:
     judged = values[of(values, valid if is_valid else test)]
     truth, history = day(judged, second=True), day(judged, second=False)
     if given.forecaster in SIMPLE:
-        return squared_errors(SIMPLE[given.forecaster](known, history, truth.index), truth)
+        return SIMPLE[given.forecaster](known, history, truth.index), truth
     own = combined(given) if given.forecaster == "combined" else made(given, HOURS, DEFAULTS)
     model = own.fit(known)
     found = mean_forecast(model, truth.index, history)
-    return squared_errors(found.fillna(known.mean()), truth)
+    return found.fillna(known.mean()), truth
 
 
 def main() -> None:
-    """Print the error and the variables that make most of it."""
+    """Print the error, its standard error and the variables that make most of it."""
     arguments = parser(__doc__, more=(*SIMPLE, "combined"))
     arguments.add_argument("--train", type=int, default=None, help="stays to train on, at most")
     given = arguments.parse_args()
     timer = Timer()
-    found = errors(given)
-    largest = ", ".join(f"{k} {v:.1f}" for k, v in found.nlargest(6).items())
-    print(f"{given.forecaster} {given.part} {found.mean():.3f}e-3 in {timer}; {largest}")
+    found, truth = forecasts(given)
+    errors = squared_errors(found, truth)
+    told = f"{errors.mean():.3f}e-3 (standard error {standard_error(found, truth):.2f})"
+    largest = ", ".join(f"{k} {v:.1f}" for k, v in errors.nlargest(6).items())
+    print(f"{given.forecaster} {given.part} {told} in {timer}; {largest}")
 
 
 if __name__ == "__main__":
