@@ -12,6 +12,7 @@ import pytest
 import odeseries as ode
 from odeseries.forecasters.network import FlowNetwork
 from odeseries.panel import Panel
+from odeseries.recipe import loader_for
 from odeseries.sampling import query_windows
 from odeseries.thinning import thinned
 from odeseries.windows import Batch, Loader
@@ -73,18 +74,17 @@ def test_a_thinned_side_is_that_of_a_panel_without_the_hidden_rows(panel: pd.Dat
         np.testing.assert_allclose(getattr(seen, name), getattr(told, name), atol=1e-5)
 
 
-def test_forecasts_are_made_from_all_rows_whatever_was_hidden_in_training(
-    panel: pd.DataFrame,
-) -> None:
-    """A fit on thinned windows has other weights, and its loader hides nothing."""
-    plain, sparse = (
-        ode.LatentODEForecaster(2.0, thinning=share, **BRIEF).fit(panel) for share in (0.0, 0.5)
-    )
-    assert not plain.predict([11.0]).equals(sparse.predict([11.0]))
-    last = plain._fitted.loader(plain.panel_, plain._recipe_)
-    last_sparse = sparse._fitted.loader(sparse.panel_, sparse._recipe_)
-    windows = query_windows(last.panel, np.zeros(1, dtype=np.int64), np.array([9.0]), 1)[0]
-    assert last.batch(windows).left.ages.equal(last_sparse.batch(windows).left.ages)
+def test_forecasts_are_made_from_all_rows(panel: pd.DataFrame) -> None:
+    """Only training and what is held out are thinned."""
+    model = ode.LatentODEForecaster(2.0, thinning=0.5, **BRIEF).fit(panel.iloc[:60])
+    loader = model._fitted.loader(model.panel_, model._recipe_)
+    windows = query_windows(loader.panel, np.zeros(1, dtype=np.int64), np.array([9.0]), 1)[0]
+    seen = loader.batch(windows).left
+    assert int(seen.length[0]) == min(windows.left[0], BRIEF["n_rows"])
+    thinned_by = np.random.default_rng(0)
+    args = (loader.panel, model._fitted.spec.periods, model._recipe_)
+    fewer = loader_for(*args, thinned_by=thinned_by).batch(windows).left
+    assert not fewer.ages[0].equal(seen.ages[0])
 
 
 def test_rows_hold_waves_of_their_times_and_products_with_their_values(panel: pd.DataFrame) -> None:
@@ -108,19 +108,19 @@ def test_rows_hold_waves_of_their_times_and_products_with_their_values(panel: pd
     "forecaster",
     [
         ode.LatentODEForecaster,
-        ode.ODERNNForecaster,
-        ode.NeuralODEForecaster,
-        ode.LatentSDEForecaster,
+        pytest.param(ode.ODERNNForecaster, marks=pytest.mark.slow),
+        pytest.param(ode.NeuralODEForecaster, marks=pytest.mark.slow),
+        pytest.param(ode.LatentSDEForecaster, marks=pytest.mark.slow),
     ],
 )
 def test_every_encoder_reads_waves_and_is_saved_with_them(
     forecaster: type[ode.BaseForecaster], panel: pd.DataFrame, tmp_path: Path
 ) -> None:
     """A loaded forecaster answers the same."""
-    settings = BRIEF | {"max_epochs": 1, "batch_size": 8}
+    settings = BRIEF | {"batch_size": 4, "hidden": 8}
     model = forecaster(
         2.0, encoder_periods=[3.0, 1.5], thinning=0.3, input_noise=0.0, n_queries=5, **settings
-    ).fit(panel.iloc[:90])
+    ).fit(panel.iloc[:60])
     model.save(tmp_path / "model.zip")
     loaded = ode.load(tmp_path / "model.zip")
     pd.testing.assert_frame_equal(loaded.predict([11.0]), model.predict([11.0]))
