@@ -31,9 +31,7 @@ from odeseries.frames import (
     Queries,
     Schema,
 )
-from odeseries.frames.asked import as_index
-from odeseries.frames.schema import check_stamps
-from odeseries.frames.stamps import read_stamps
+from odeseries.frames.queries import read_cutoffs
 from odeseries.learnt import Learnt
 from odeseries.metrics import LEVELS
 from odeseries.model import Model
@@ -376,20 +374,12 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             verbose=self.verbose,
             transformer=self.target_transformer,
             n_members=self.n_members,
-            cutoffs=self._cutoffs(schema),
+            cutoffs=None if self.cutoffs is None else read_cutoffs(self.cutoffs, schema),
             encoder_periods=tuple(
                 schema.clock.duration(p, name="encoder_periods") for p in self.encoder_periods or ()
             ),
             thinning=self.thinning,
         )
-
-    def _cutoffs(self, schema: Schema) -> tuple[float, ...] | None:
-        """The cutoffs in clock units since the clock's reference."""
-        if self.cutoffs is None:
-            return None
-        stamps = read_stamps(as_index(self.cutoffs, schema), "cutoffs")
-        check_stamps(stamps, schema, "cutoffs")
-        return tuple(schema.clock.times(stamps, np.zeros(len(stamps))).tolist())
 
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""

@@ -17,7 +17,7 @@ from odeseries.frames.schema import Schema, check_stamps
 from odeseries.frames.stamps import Stamps, read_stamps
 from odeseries.panel import Float64, Int64, Panel
 
-__all__ = ["Queries", "read_queries"]
+__all__ = ["Queries", "read_cutoffs", "read_queries"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,6 +102,26 @@ def read_queries(X: object, schema: Schema, history: Panel) -> Queries:
     inputs = known_inputs(asked.given, series, times, schema, history)
     _require_known(inputs, asked.when, schema)
     return Queries(series, times, inputs, asked.index, asked.frame)
+
+
+def read_cutoffs(cutoffs: object, schema: Schema) -> tuple[float, ...]:
+    """Times in clock units since the clock's reference.
+
+    Parameters
+    ----------
+    cutoffs : time, or array-like or Index of them
+        Of the kind of the data's stamps.
+    schema : Schema
+        Of the data.
+
+    Raises
+    ------
+    DataError
+        If they are of another kind.
+    """
+    stamps = read_stamps(as_index(cutoffs, schema), "cutoffs")
+    check_stamps(stamps, schema, "cutoffs")
+    return tuple(schema.clock.times(stamps, np.zeros(len(stamps))).tolist())
 
 
 def _require_known(inputs: Float64, when: pd.Index, schema: Schema) -> None:
