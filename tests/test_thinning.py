@@ -124,3 +124,21 @@ def test_every_encoder_reads_waves_and_is_saved_with_them(
     model.save(tmp_path / "model.zip")
     loaded = ode.load(tmp_path / "model.zip")
     pd.testing.assert_frame_equal(loaded.predict([11.0]), model.predict([11.0]))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"encoder_periods": 5.0}, "encoder_periods.*array-like"),
+        ({"encoder_periods": [0.0]}, "encoder_periods=0.0"),
+        ({"thinning": 1.0}, "thinning"),
+        ({"input_noise": -1.0}, "input_noise"),
+        ({"n_queries": 0}, "n_queries"),
+    ],
+)
+def test_settings_without_a_meaning_are_refused(
+    given: dict[str, object], words: str, panel: pd.DataFrame
+) -> None:
+    """The message names the parameter."""
+    with pytest.raises(ValueError, match=words):
+        ode.LatentODEForecaster(2.0, **given).fit(panel)

@@ -158,6 +158,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         "n_rows": [Interval(Integral, 1, None, closed="left")],
         "n_lags": [Interval(Integral, 1, None, closed="left")],
+        "encoder_periods": ["array-like", None],
         "thinning": [Interval(Real, 0, 1, closed="left")],
         "input_noise": [Interval(Real, 0, None, closed="left")],
         "n_queries": [Interval(Integral, 1, None, closed="left"), None],
