@@ -118,7 +118,7 @@ class _Judge:
     def __init__(self, phase: Phase, held: Panel, starts: Float64) -> None:
         self.recipe, self.starts = phase.recipe, starts
         self.panel = phase.scaling.apply(held)
-        self.periods = phase.spec.periods
+        self.loader = loader_for(self.panel, phase.spec.periods, phase.recipe)
 
     def forecasts(self) -> list[Batch]:
         """Forecasts of the held-out part, the same at every call."""
@@ -152,9 +152,8 @@ class _Judge:
         return self._cut(late), self._cut(ever)
 
     def _cut(self, windows: Windows) -> list[Batch]:
-        chosen = np.random.default_rng(3)
-        loader = loader_for(self.panel, self.periods, self.recipe, thinned_by=chosen)
-        return list(batches(loader, windows, 64, self.recipe.device))
+        self.loader.rng = np.random.default_rng(3)  # hides the same rows at every call
+        return list(batches(self.loader, windows, 64, self.recipe.device))
 
 
 @torch.no_grad()

@@ -22,7 +22,7 @@ import pandas as pd
 from odeseries.combining import Judged, Standing, combined
 from odeseries.forecasters import auto
 from odeseries.panel import Float64
-from tests.benchmarks import field
+from tests.benchmarks.seeds import model_class
 
 DAY = 24.0
 Weights = dict[str, float]
@@ -124,17 +124,15 @@ def compared(task: Any, seed: int) -> dict[str, dict[str, float]]:
         return dict.fromkeys(judged, 1 / len(judged)), 1.0
 
     auto.combined = all_alike
-    model = type("Model", (field.Auto,), {"random_state": seed})()
+    model = model_class("tests.benchmarks.field:Auto", seed)()
     model.limits = lambda train: {}
     (unit,) = task.units()
     model.fit(unit.train.copy(), unit)
     names = list(model.model.weights_.index)
     shares = {name: {name: 1.0} for name in names}
     shares |= {name: rule(found["judged"], found["known"]) for name, rule in RULES.items()}
-    kinds = {
-        name: importlib.import_module("scores").Scorer(task.channels, scale_parts=False)
-        for name in shares
-    }
+    scores = importlib.import_module("scores")
+    kinds = {name: scores.Scorer(task.channels, scale_parts=False) for name in shares}
     for scorer in kinds.values():
         scorer.start_part(unit.train)
     for q in unit.queries:
