@@ -112,7 +112,8 @@ def refit(
     """
     if first is not None and first.interrupted:
         return _kept("best weights so far", first)
-    steps = STEPS_WITHOUT_HOLDOUT if first is None else first.fitted.best_steps
+    asked = recipe.n_steps or STEPS_WITHOUT_HOLDOUT
+    steps = asked if first is None else first.fitted.best_steps
     try:
         scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
         started = time.perf_counter()

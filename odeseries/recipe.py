@@ -71,6 +71,13 @@ class Recipe:
         Periods, in clock units, of which only the encoder sees waves.
     thinning : float
         Share of the rows seen that are hidden at random in training.
+    n_steps : int or None
+        Length of the training where nothing is held out.
+
+    Raises
+    ------
+    ValueError
+        If that length is given, and a share is to be held out.
     """
 
     horizon: float
@@ -96,6 +103,16 @@ class Recipe:
     cutoffs: tuple[float, ...] | None = None
     encoder_periods: tuple[float, ...] = ()
     thinning: float = 0.0
+    n_steps: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse two ways to find the length of the training."""
+        if self.n_steps is not None and self.validation_fraction > 0:
+            raise ValueError(
+                f"n_steps={self.n_steps} names the length of the training, which is chosen on what "
+                f"validation_fraction={self.validation_fraction} holds out: set "
+                "validation_fraction=0, or leave n_steps out."
+            )
 
     @property
     def model_cutoffs(self) -> Float64 | None:

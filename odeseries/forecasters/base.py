@@ -82,10 +82,13 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     encoder_periods, thinning, input_noise, n_queries
         What is read and asked in training; see `LatentODEForecaster`.
     max_epochs, batch_size, learning_rate, weight_decay, patience
-        Training; ``patience`` counts epochs without a better held-out loss.
+        Training; ``patience`` counts epochs without a better held-out loss, at most ``max_epochs``.
     validation_fraction : float, default=0.2
         Share held out at the end of the series, or of the series of a large panel, to choose the
-        length of the training; 0 trains a fixed number of steps.
+        length of the training and the widths of intervals; 0 trains for ``n_steps``.
+    n_steps : int, optional
+        Length of the training where nothing is held out, by default 100; it is refused where
+        ``validation_fraction`` has the length chosen. ``max_time`` may shorten it.
     n_members : int, default=1
         Networks that are trained on all data, each from other weights; the forecast's quantiles
         are the mean of theirs.
@@ -126,7 +129,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     horizon_ : float
         Horizon in clock units.
     n_steps_ : int
-        Steps that the held-out forecasts asked for.
+        Steps that the held-out forecasts, or ``n_steps``, asked for.
 
     Examples
     --------
@@ -168,6 +171,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         "weight_decay": [Interval(Real, 0, None, closed="left")],
         "patience": [Interval(Integral, 1, None, closed="left")],
         "validation_fraction": [Interval(Real, 0, 1, closed="left")],
+        "n_steps": [Interval(Integral, 1, None, closed="left"), None],
         "n_members": [Interval(Integral, 1, None, closed="left")],
         "duplicates": [StrOptions({"error", "mean", "last"})],
         "target_transformer": [HasMethods(["fit", "transform", "inverse_transform"]), None],
@@ -194,6 +198,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     weight_decay: float = 1.0
     patience: int = 10
     validation_fraction: float = 0.2
+    n_steps: int | None = None
     n_members: int = 1
     targets: Any = None
     target_transformer: Any = None
@@ -370,6 +375,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             weight_decay=self.weight_decay,
             patience=self.patience,
             validation_fraction=self.validation_fraction,
+            n_steps=self.n_steps,
             input_noise=self.input_noise,
             device=find_device(self.device),
             verbose=self.verbose,

@@ -83,10 +83,13 @@ class LatentODEForecaster(FlowForecaster):
         windows, each with a history of its own. By default 24, with ``cutoffs`` 64; where the
         history is hard to read, few queries and a large ``batch_size`` make cheap steps.
     max_epochs, batch_size, learning_rate, weight_decay, patience
-        Training; ``patience`` counts epochs without a better held-out loss.
+        Training; ``patience`` counts epochs without a better held-out loss, at most ``max_epochs``.
     validation_fraction : float, default=0.2
         Share held out at the end of the series, or of the series of a large panel, to choose the
-        length of the training; 0 trains a fixed number of steps.
+        length of the training and the widths of intervals; 0 trains for ``n_steps``.
+    n_steps : int, optional
+        Length of the training where nothing is held out, by default 100; it is refused where
+        ``validation_fraction`` has the length chosen. ``max_time`` may shorten it.
     n_members : int, default=1
         Networks that are trained on all data, each from other weights; the forecast's quantiles
         are the mean of theirs.
@@ -127,7 +130,7 @@ class LatentODEForecaster(FlowForecaster):
     horizon_ : float
         Horizon in clock units.
     n_steps_ : int
-        Steps that the held-out forecasts asked for.
+        Steps that the held-out forecasts, or ``n_steps``, asked for.
 
     References
     ----------

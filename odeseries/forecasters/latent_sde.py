@@ -66,9 +66,9 @@ class LatentSDEForecaster(BaseForecaster):
     kl_warmup : int, default=50
         Steps over which the weight of the divergences from the prior rises to 1.
     n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
-max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_members, \
-targets, target_transformer, duplicates, time_col, id_col, device, random_state, verbose, \
-max_time, callbacks, checkpoint_dir
+max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_steps, \
+n_members, targets, target_transformer, duplicates, time_col, id_col, device, random_state, \
+verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`. ``seasonality`` is None, ``weight_decay`` and ``input_noise``
         are 0 by default: the equation does not know the date.
 

@@ -66,9 +66,9 @@ class NeuralODEForecaster(FlowForecaster):
     hidden : int, default=32
         Width of the encoder and of the head; that of the dynamics is one of its own parameters.
     n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
-max_epochs, batch_size, learning_rate, patience, validation_fraction, n_members, targets, \
-target_transformer, duplicates, time_col, id_col, device, random_state, verbose, max_time, \
-callbacks, checkpoint_dir
+max_epochs, batch_size, learning_rate, patience, validation_fraction, n_steps, n_members, \
+targets, target_transformer, duplicates, time_col, id_col, device, random_state, verbose, \
+max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`; ``input_noise`` is 0 by default.
     weight_decay : float, default=0.0
         As in `LatentODEForecaster`; a decaying field would be a wrong one.

@@ -45,8 +45,8 @@ class ODERNNForecaster(FlowForecaster):
     hidden : int, default=32
         Dimension of the state and width of the decoder.
     n_rows, n_lags, seasonality, cutoffs, encoder_periods, thinning, input_noise, n_queries, \
-max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_members, \
-duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, \
+max_epochs, batch_size, learning_rate, weight_decay, patience, validation_fraction, n_steps, \
+n_members, duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, \
 checkpoint_dir
         As in `LatentODEForecaster`.
 

@@ -141,8 +141,8 @@ class NeuralCDEForecaster(ode.BaseForecaster):
     n_rows : int, default=16
         Rows that are read on each side of a query, one after another.
     n_lags, seasonality, max_epochs, batch_size, learning_rate, weight_decay, patience, \
-validation_fraction, n_members, targets, target_transformer, duplicates, time_col, id_col, device, \
-random_state, verbose, max_time, callbacks, checkpoint_dir
+validation_fraction, n_steps, n_members, targets, target_transformer, duplicates, time_col, \
+id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `odeseries.BaseForecaster`.
 
     References
