@@ -58,7 +58,11 @@ class WindowSampler:
         cutoffs: Float64 | None = None,
     ) -> None:
         self.panel, self.rng, self.n_queries = panel, rng, n_queries
-        self.interpolation, self.backcast, self.cutoffs = interpolation, backcast, cutoffs
+        self.interpolation, self.backcast = interpolation, backcast
+        self._ahead: Windows | None = None
+        if cutoffs is not None:
+            anywhere = np.zeros(len(panel))
+            self._ahead = cutoff_windows(panel, cutoffs, anywhere, n_queries=n_queries)
         seen = np.isfinite(panel.values[:, : panel.n_targets])
         self.is_target: Bools = np.asarray(seen.any(1))
 
@@ -67,13 +71,10 @@ class WindowSampler:
 
         With cutoffs, those of all series that have some; ``least`` does not hold without any.
         """
-        if self.cutoffs is not None:
-            every = cutoff_windows(
-                self.panel, self.cutoffs, np.zeros(len(self.panel)), n_queries=self.n_queries
-            )
-            repeats = -(-max(least, 1) // max(len(every), 1))
-            orders = [self.rng.permutation(len(every)) for _ in range(repeats)]
-            return every.take(np.concatenate(orders))
+        if self._ahead is not None:
+            repeats = -(-max(least, 1) // max(len(self._ahead), 1))
+            orders = [self.rng.permutation(len(self._ahead)) for _ in range(repeats)]
+            return self._ahead.take(np.concatenate(orders))
         bounds: list[Bounds] = []
         rows: list[Int64] = []
         while len(bounds) < max(least, 1):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,30 @@ def test_a_cover_asks_from_the_cutoffs_alone() -> None:
     cover = sampler.cover(30)
     assert np.bincount(cover.series).tolist() == [3] * 12
     assert (cover.right == cover.right_end).all()
+
+
+def test_every_epoch_has_all_forecasts_from_the_cutoffs_in_an_order_of_its_own() -> None:
+    """They are cut once; an epoch permutes them, once more for every repetition."""
+    panel, _ = read_frame(jumping())
+    scaled, cutoffs = Scaling.fitted(panel, 2.0).apply(panel), np.array([1.5, CUTOFF / 2])
+    every = cutoff_windows(scaled, cutoffs, np.zeros(12), n_queries=2)
+    sampler = WindowSampler(
+        scaled,
+        np.random.default_rng(0),
+        n_queries=2,
+        interpolation=0.25,
+        backcast=0.05,
+        cutoffs=cutoffs,
+    )
+    rng = np.random.default_rng(0)
+    for least in (1, 2 * len(every), 5):
+        n_orders = max(least // len(every), 1)
+        order = np.concatenate([rng.permutation(len(every)) for _ in range(n_orders)])
+        cover = sampler.cover(least)
+        for f in fields(cover):
+            np.testing.assert_array_equal(
+                getattr(cover, f.name), getattr(every.take(order), f.name)
+            )
 
 
 def test_what_happens_at_the_cutoff_is_learnt() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.benchmarks.papers.thinned import Curves, Task, compare, parser
+from tests.benchmarks.papers.thinned import Curves, Task, compare, parser, parted
 
 HALF, THIRD = 100, 66
 
@@ -38,14 +38,13 @@ def main() -> None:
     with np.load(args.file) as file:
         values = file["x"].astype(np.float64)
     curves = Curves(np.arange(values.shape[1]) / HALF, values)
-    n_trained = len(values) * 4 // 5
-    tested = curves.take(slice(n_trained, None))
+    trained, tested = parted(args, curves)
     inner = stretches(tested, np.random.default_rng(args.seed))
     tasks = [Task("interpolation", inner, inner)]
     for first in (HALF, THIRD):
         seen, rest = (tested.take(slice(None), part) for part in (slice(first), slice(first, None)))
         tasks.append(Task(f"extrapolation from {first} points", seen, rest))
-    compare(args, curves.take(slice(n_trained)), tasks, 1.0, values.max((0, 1)))
+    compare(args, trained, tasks, 1.0, values.max((0, 1)))
 
 
 if __name__ == "__main__":

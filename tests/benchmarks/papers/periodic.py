@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from tests.benchmarks.papers.thinned import Array, Curves, Task, compare, parser
+from tests.benchmarks.papers.thinned import Array, Curves, Task, compare, parser, parted
 
 N_TIMES, END, NOISE = 100, 5.0, 0.01
 
@@ -45,12 +45,11 @@ def main() -> None:
     args = arguments.parse_args()
     torch.set_num_threads(1)
     curves = sines(args.curves, np.random.default_rng(args.seed), clock=args.clock)
-    n_trained = args.curves * 4 // 5
-    tested = curves.take(slice(n_trained, None))
+    trained, tested = parted(args, curves)
     half = N_TIMES // 2
     seen, rest = (tested.take(slice(None), part) for part in (slice(half), slice(half, None)))
     tasks = [Task("interpolation", tested, tested), Task("extrapolation", seen, rest)]
-    compare(args, curves.take(slice(n_trained)), tasks, END / 2, np.ones(1))
+    compare(args, trained, tasks, END / 2, np.ones(1))
 
 
 if __name__ == "__main__":

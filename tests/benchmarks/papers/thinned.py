@@ -167,6 +167,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--fresh", action="store_true", help="thin whenever a curve is drawn")
     made.add_argument("--noise", type=float, default=0.1, help="on what is read in training")
     made.add_argument("--patience", type=int, default=10, help="epochs")
+    made.add_argument("--steps", type=int, help="of training, instead of a choice by what is held")
+    made.add_argument(
+        "--validate", action="store_true", help="test the last trained curves instead"
+    )
     made.add_argument("--queries", type=int, help="asked for at once in training")
     made.add_argument("--waves", type=float, nargs="+", help="periods that the encoder reads")
     made.add_argument("--latent", type=int, default=32)
@@ -180,6 +184,21 @@ def parser(description: str | None) -> argparse.ArgumentParser:
     made.add_argument("--task", default="", help="only tasks whose names begin so")
     made.add_argument("--lines", action="store_true", help="fit nothing, answer by lines")
     return made
+
+
+def parted(args: argparse.Namespace, curves: Curves) -> tuple[Curves, Curves]:
+    """Four fifths to be trained on, and the last fifth; or both of those four fifths alone."""
+    for _ in range(1 + args.validate):
+        whole, n_trained = curves, len(curves.values) * 4 // 5
+        curves = whole.take(slice(n_trained))
+    return curves, whole.take(slice(n_trained, None))
+
+
+def length(args: argparse.Namespace) -> dict[str, Any]:
+    """Parameters that name the length of the training, or have it chosen."""
+    if args.steps is not None:
+        return {"n_steps": args.steps, "validation_fraction": 0}
+    return {"patience": args.patience, "max_epochs": 1000, "callbacks": Budget(args.seconds)}
 
 
 def fitted(
@@ -198,15 +217,12 @@ def fitted(
         encoder_periods=args.waves,
         input_noise=args.noise,
         n_queries=args.queries,
-        patience=args.patience,
-        max_epochs=1000,
         batch_size=args.batch,
         learning_rate=args.rate,
         weight_decay=args.decay,
-        callbacks=Budget(args.seconds),
         targets=None if trained.clock == "known" else trained.targets,
         random_state=args.seed,
-    ).set_params(**special)
+    ).set_params(**special, **length(args))
     model.fit(*data)
     print(
         f"steps {model.n_steps_} CPU seconds of the fit {time.process_time() - began:.0f} "
