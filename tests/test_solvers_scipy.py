@@ -77,13 +77,9 @@ def test_errors_fall_with_the_tolerances(solver: str, problem: IVP) -> None:
 @PROBLEMS
 @METHODS
 def test_errors_on_every_rung(solver: str, problem: IVP) -> None:
-    """On a single rung of the ladder no error is more than four times that of RK45.
-
-    Twice is not to be had on each: errors of both depend on where steps happen to end.
-    """
+    """On no rung of the ladder is the error more than twice that of RK45."""
     ours, theirs = errors(solver, problem, RUNGS)
-    assert float((ours - theirs).mean()) < math.log10(2)
-    assert float((ours - theirs).max()) < math.log10(4)
+    assert float((ours - theirs).max()) < math.log10(2)
     assert float(ours[0] - ours[-1]) > 7 * math.log10(4)
 
 
