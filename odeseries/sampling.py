@@ -184,7 +184,8 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
     starts : ndarray of shape (n_series,)
         Earliest cutoff of each series, relative to its origin.
     n_queries : int
-        Most queries of a window; a horizon of more rows is asked for in several windows.
+        Most queries of a window; a horizon of more rows is asked for in several windows, each of
+        which asks all over it.
 
     Returns
     -------
@@ -201,7 +202,8 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
             ahead = _targets(panel, span.start + np.arange(at, end))
             if at == 0 or cutoff < starts[i] or not len(ahead):
                 continue
-            for chunk in np.array_split(ahead, -(-len(ahead) // n_queries)):
+            n_parts = -(-len(ahead) // n_queries)
+            for chunk in (ahead[k::n_parts] for k in range(n_parts)):
                 bounds.append((i, span.start + at, span.start + end, span.start + end))
                 rows.append(chunk)
     return Windows.build(bounds, [panel.times[r] for r in rows], rows)

@@ -52,6 +52,18 @@ def test_what_is_seen_ends_at_the_cutoff_and_what_is_asked_at_the_horizon() -> N
     np.testing.assert_allclose(seen, [5.0, 4.0])
 
 
+def test_a_long_horizon_is_asked_for_all_over_by_each_of_its_windows() -> None:
+    """Every row once, in windows of nearly equal size that reach from near to far."""
+    series = pd.Series(np.arange(20.0), index=np.arange(20.0))
+    panel, _ = read_frame(series)
+    scaled = Scaling.fitted(panel, 15.0).apply(panel)
+    windows = cutoff_windows(scaled, np.array([0.3]), np.zeros(1), n_queries=4)
+    asked = [rows[:n] for rows, n in zip(windows.rows, windows.counts, strict=True)]
+    assert sorted(np.concatenate(asked)) == list(range(5, 20))
+    assert [len(rows) for rows in asked] == [4, 4, 4, 3]
+    assert all(rows[0] < 9 and rows[-1] > 15 for rows in asked)
+
+
 def test_a_cover_asks_from_the_cutoffs_alone() -> None:
     """Each epoch has every forecast equally often, and no interpolation or backcast."""
     panel, _ = read_frame(jumping())
