@@ -57,6 +57,8 @@ class Anchor(nn.Module):
     local : bool
         Whether the level of a window is its last value, as drifting single series need, instead
         of its shrunken mean.
+    common_scale : bool, default=False
+        Whether all windows have the pooled scale instead of one of their own.
     """
 
     pooled: Tensor
@@ -64,9 +66,9 @@ class Anchor(nn.Module):
     lowest: Tensor
     highest: Tensor
 
-    def __init__(self, n_channels: int, *, local: bool) -> None:
+    def __init__(self, n_channels: int, *, local: bool, common_scale: bool = False) -> None:
         super().__init__()
-        self.local = local
+        self.local, self.common_scale = local, common_scale
         self.register_buffer("pooled", torch.ones(n_channels))
         self.register_buffer("prior", torch.zeros(n_channels))
         self.register_buffer("lowest", torch.full((n_channels,), -2.0))
@@ -127,7 +129,7 @@ class Anchor(nn.Module):
         """Level, scale, base and spread of every window."""
         count, mean, variance = moments(batch)
         value, age = nearest(batch)
-        scale = ((count * variance + SCALE_PRIOR * self.pooled) / (count + SCALE_PRIOR)).sqrt()
+        scale = self._scale(count, variance)
         known = count > 0
         if self.local:
             level = torch.where(known, _last(batch), torch.zeros_like(mean))
@@ -142,6 +144,12 @@ class Anchor(nn.Module):
             base = centre[:, None] + keep * (value - centre[:, None])
         growth = torch.exp((_hats(age) * self.log_spread).sum(-1))
         return Anchored(level, scale, base, scale[:, None] * growth, age)
+
+    def _scale(self, count: Tensor, variance: Tensor) -> Tensor:
+        """Scale of every window and channel, (batch, channels)."""
+        if self.common_scale:
+            return self.pooled.sqrt().expand_as(variance)
+        return ((count * variance + SCALE_PRIOR * self.pooled) / (count + SCALE_PRIOR)).sqrt()
 
     def clipped(self, level: Tensor) -> Tensor:
         """The level within what training saw, so that a drift leads nowhere unknown."""

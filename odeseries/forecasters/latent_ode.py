@@ -53,6 +53,10 @@ class LatentODEForecaster(FlowForecaster):
     input_interpolation : {"linear", "previous"}, default="linear"
         How known covariates go on between the times at which they are given, where they drive
         the dynamics: along straight lines, or held until the next one, like a dose rate.
+    window_scale : bool, default=True
+        Whether values are read, and forecasts made, in units of the spread of what a window sees,
+        as series of different size need; otherwise in one unit a channel, which is better where
+        all series are of one size and few values of each are seen.
     latent_dim, hidden : int
         Dimension of the latent state, width of encoder and decoder.
     n_rows : int, default=48
@@ -136,6 +140,8 @@ class LatentODEForecaster(FlowForecaster):
     ----------
     Rubanova, Y., Chen, R. T. Q., Duvenaud, D. (2019). Latent Ordinary Differential Equations
     for Irregularly-Sampled Time Series. NeurIPS. Equations (4)-(9).
+    Kim, T. et al. (2022). Reversible Instance Normalization for Accurate Time-Series Forecasting
+    against Distribution Shift. ICLR. Equations (1)-(3) (``window_scale``).
     Scargle, J. D. (1982). Studies in astronomical time series analysis II. ApJ 263, 835. Section II
     (``encoder_periods``).
 
@@ -157,6 +163,7 @@ class LatentODEForecaster(FlowForecaster):
         "objective": [StrOptions({"forecast", "elbo"})],
         "solver_params": [dict, None],
         "input_interpolation": [StrOptions({"linear", "previous"})],
+        "window_scale": ["boolean"],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden": [Interval(Integral, 1, None, closed="left")],
     }
@@ -169,6 +176,7 @@ class LatentODEForecaster(FlowForecaster):
     solver: Any = "midpoint"
     solver_params: dict[str, Any] | None = None
     input_interpolation: Interpolation = "linear"
+    window_scale: bool = True
     latent_dim: int = 32
     hidden: int = 64
 
@@ -186,7 +194,11 @@ class LatentODEForecaster(FlowForecaster):
             self._encoder(sizes, params),
             self._dynamics(self.latent_dim, spec.periods, sizes.n_inputs),
             make_head(self.head),
-            Anchor(sizes.n_channels, local=spec.n_series < FEWEST_SERIES),
+            Anchor(
+                sizes.n_channels,
+                local=spec.n_series < FEWEST_SERIES,
+                common_scale=not self.window_scale,
+            ),
             solver=self.solver,
             solver_params=params,
             variational=self.objective == "elbo",

@@ -172,6 +172,7 @@ def parser(description: str | None) -> argparse.ArgumentParser:
         "--validate", action="store_true", help="test the last trained curves instead"
     )
     made.add_argument("--queries", type=int, help="asked for at once in training")
+    made.add_argument("--common", action="store_true", help="one unit of values for all windows")
     made.add_argument("--waves", type=float, nargs="+", help="periods that the encoder reads")
     made.add_argument("--latent", type=int, default=32)
     made.add_argument("--hidden", type=int, default=64)
@@ -212,6 +213,7 @@ def fitted(
         horizon,
         dynamics=args.dynamics,
         latent_dim=args.latent,
+        window_scale=not args.common,
         hidden=args.hidden,
         seasonality=args.periods,
         encoder_periods=args.waves,
