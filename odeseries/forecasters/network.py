@@ -251,8 +251,17 @@ class FlowNetwork(Traced):
 
     def _states(self, code: Tensor, lead: Tensor, path: InputPath | None) -> tuple[Tensor, Tensor]:
         """State at every lead, (batch, n_queries, state_dim), and evaluations of the field."""
-        order = lead.abs().argsort(1)
-        times = functional.pad(lead.gather(1, order), (1, 0))
+        far = lead.abs()
+        if bool((far.diff(dim=1) >= 0).all()):
+            return self._solved(code, lead, path)
+        order = far.argsort(1)
+        states, work = self._solved(code, lead.gather(1, order), path)
+        back = order.argsort(1)[..., None].expand_as(states)
+        return states.gather(1, back), work
+
+    def _solved(self, code: Tensor, lead: Tensor, path: InputPath | None) -> tuple[Tensor, Tensor]:
+        """The same at leads that go away from the anchor."""
+        times = functional.pad(lead, (1, 0))
         flow = self.dynamics if path is None else Driven(self.dynamics, path)
         solution = solve(
             flow,
@@ -262,9 +271,7 @@ class FlowNetwork(Traced):
             on_failure="raise" if self.training else "nan",
             **self.solver_params,
         )
-        states = solution.ys[:, 1:]
-        back = order.argsort(1)[..., None].expand_as(states)
-        return states.gather(1, back), solution.stats.nfe
+        return solution.ys[:, 1:], solution.stats.nfe
 
     def _common(
         self, state: Tensor, lead: Tensor, phases: Tensor, inputs: Tensor, backward: bool
