@@ -27,7 +27,7 @@ class Model(nn.Module, ABC):
         networks are made from their quantiles, widened as held-out forecasts ask for, and a
         copula.
     n_start_windows : int
-        Windows that ``start`` is given, at least half of them if there are fewer; with more for
+        Windows that ``start`` is given at most, and at least half of them or 1,024; with more for
         channels that are rare in these, see `odeseries.sampling.with_rare`.
     """
 

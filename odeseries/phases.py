@@ -28,6 +28,7 @@ __all__ = ["Phase"]
 
 LEAST_STEPS_PER_EPOCH = 10
 MOST_PERIODS = 4
+FEWEST_AT_START = 1024
 
 
 class Phase:
@@ -71,7 +72,7 @@ class Phase:
         self.net = net.to(self.recipe.device)
         self.generator = torch.Generator().manual_seed(seed)
         most = self.net.n_start_windows
-        few = with_rare(self.panel, self.sampler.cover(most // 2), most)
+        few = with_rare(self.panel, self.sampler.cover(min(most // 2, FEWEST_AT_START)), most)
         self.net.start(list(self._batches(few)))
 
     @property

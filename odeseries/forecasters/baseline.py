@@ -26,9 +26,11 @@ class BaselineForecaster(BaseForecaster):
     ----------
     horizon : str, Timedelta or float, optional
         How far ahead forecasts go; 10 % of the longest series by default.
-    method : {"lags", "last", "mean", "climatology"}, default="lags"
-        Ridge regression on lagged and seasonal values, the nearest value, the mean of what is
-        seen, or the distribution of the training values.
+    method : {"lags", "channels", "last", "mean", "climatology"}, default="lags"
+        Ridge regression on lagged and seasonal values of each channel by itself, the same
+        corrected by what all channels of a window tell of each, the nearest value, the mean of
+        what is seen, or the distribution of the training values. ``"channels"`` is for panels of
+        many series, such as patients, with many channels.
     n_rows, n_lags, seasonality, cutoffs, validation_fraction, targets, target_transformer, \
 duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`; what concerns the training alone changes nothing.

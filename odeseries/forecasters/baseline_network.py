@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
+from odeseries.forecasters.across import Across
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
@@ -22,6 +23,8 @@ PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 FADES = (0.05, 0.4)
 """Times, in horizons, in which what is known now loses its weight."""
 CLIP = 10.0
+MANY_WINDOWS = 16384
+"""For a regression on all channels, whose columns are hundreds if they are dozens."""
 TARGETS_PER_COLUMN = 3
 """Fewer than these are not enough for a regression."""
 
@@ -31,11 +34,11 @@ class BaselineNetwork(ClosedForm):
 
     Parameters
     ----------
-    method : {"climatology", "last", "mean", "lags"}
+    method : {"climatology", "last", "mean", "lags", "channels"}
         The guess: the mean of all, the nearest value, the mean of what is seen, or the nearest
         value corrected by a ridge regression on lagged and seasonal values, by no more than in
-        training. Between two observations the nearest value is the line through both, and it is
-        not corrected.
+        training, and, with "channels", by what the other ones tell. Between two observations the
+        nearest value is the line through both, and it is not corrected.
     n_channels : int
         Channels.
     n_columns : int
@@ -59,6 +62,9 @@ class BaselineNetwork(ClosedForm):
     def __init__(self, method: str, n_channels: int, n_columns: int) -> None:
         super().__init__()
         self.method = method
+        self.across = Across(n_channels) if method == "channels" else None
+        if self.across is not None:
+            self.n_start_windows = MANY_WINDOWS
         normal = torch.special.ndtri(TABLE).expand(n_channels, N_BINS, -1)
         self.register_buffer("ages", torch.zeros(n_channels, N_BINS, dtype=torch.float64))
         self.register_buffer("table", normal.clone())
@@ -71,9 +77,11 @@ class BaselineNetwork(ClosedForm):
     @torch.no_grad()
     def start(self, batches: Sequence[Batch]) -> None:
         """Fit the regression, then the quantiles of the errors."""
-        if self.method == "lags":
+        if self.method in REGRESSED:
             for channel in range(len(self.table)):
                 self._regress(channel, batches)
+        if self.across is not None:
+            self._regress_across(self.across, batches)
         guesses = [self.guess(batch) for batch in batches]
         for channel in range(len(self.table)):
             parts = [_errors(channel, *one) for one in zip(batches, guesses, strict=True)]
@@ -105,10 +113,12 @@ class BaselineNetwork(ClosedForm):
         if self.method == "mean":
             return torch.where(seen, mean[:, None].double().expand_as(value), 0.0), age
         value = torch.where(seen, value, 0.0)
-        if self.method == "lags":
+        if self.method in REGRESSED:
             columns = ((_design(batch) - self.centre) / self.size).clamp(-CLIP, CLIP)
             more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
             more = torch.minimum(torch.maximum(more, self.bounds[:, 0]), self.bounds[:, 1])
+            if self.across is not None:
+                more = more + self.across(batch)[:, None]
             value = torch.where(is_between(batch)[:, None, None], value, value + more)
         return value, age
 
@@ -128,6 +138,12 @@ class BaselineNetwork(ClosedForm):
         self.bounds[channel] = torch.stack([y.min(), y.max()])
         z = ((x - self.centre[channel]) / self.size[channel]).clamp(-CLIP, CLIP)
         self.weights[channel] = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
+
+    def _regress_across(self, across: Across, batches: Sequence[Batch]) -> None:
+        """Regress what is left on what all channels of a window tell."""
+        errors = [batch.targets - self.guess(batch)[0] for batch in batches]
+        seen = [(b.observed > 0) & ~is_between(b)[:, None, None] for b in batches]
+        across.fit(batches, errors, seen)
 
     def _tabulate(self, channel: int, age: Tensor, error: Tensor) -> None:
         """Quantiles of the errors in bins of the age."""
@@ -220,4 +236,5 @@ def _interpolated(ages: Tensor, table: Tensor, age: Tensor) -> Tensor:
     return torch.stack(out, -2)
 
 
-METHODS = ("climatology", "last", "mean", "lags")
+REGRESSED = ("lags", "channels")
+METHODS = ("climatology", "last", "mean", *REGRESSED)

@@ -33,6 +33,9 @@ class ForestForecaster(BaseForecaster):
         How far ahead forecasts go; 10 % of the longest series by default.
     n_trees : int, default=50
         Trees of each forest.
+    n_windows : int, default=2048
+        Forecasts that the trees are grown from, at most, and as many more as rare channels need.
+        More of them take longer, and are worth it for panels of many series.
     n_rows, n_lags, seasonality, cutoffs, validation_fraction, targets, target_transformer, \
 duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`; what concerns the training by batches alone changes nothing.
@@ -61,10 +64,12 @@ duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **BaseForecaster._parameter_constraints,
         "n_trees": [Interval(Integral, 1, None, closed="left")],
+        "n_windows": [Interval(Integral, 2, None, closed="left")],
     }
 
     n_trees: int = 50
+    n_windows: int = 2048
 
     def build(self, spec: Spec) -> ForestNetwork:
         """Make a network without anything to be trained by batches."""
-        return ForestNetwork(spec.n_channels, self.n_trees)
+        return ForestNetwork(spec.n_channels, self.n_trees, self.n_windows)

@@ -34,13 +34,15 @@ class ForestNetwork(ClosedForm):
         Channels.
     n_trees : int
         Trees of a forest.
+    n_windows : int
+        Windows that they are grown from, at most.
     """
 
     levels = tuple(LEVELS)
-    n_start_windows = 2048
 
-    def __init__(self, n_channels: int, n_trees: int) -> None:
+    def __init__(self, n_channels: int, n_trees: int, n_windows: int) -> None:
         super().__init__()
+        self.n_start_windows = n_windows
         self.last = BaselineNetwork("last", n_channels, 0)
         seeds = torch.randint(2**31 - 1, (n_channels,)).tolist()
         self.grown = nn.ModuleList(QuantileForest(n_trees, seed) for seed in seeds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, ClassVar
 
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -59,6 +59,11 @@ class LatentODEForecaster(FlowForecaster):
         all series are of one size and few values of each are seen.
     latent_dim, hidden : int
         Dimension of the latent state, width of encoder and decoder.
+    balance : float, default=0
+        How much more a value counts in training whose channel is observed less often. With 0 all
+        values count alike, and channels that are hardly ever observed hardly at all; with 1 all
+        channels do. Between, a value weighs by the inverse of this power of the number of its
+        channel's values.
     n_rows : int, default=48
         Rows that are read on each side of a query.
     n_lags : int, default=8
@@ -166,6 +171,7 @@ class LatentODEForecaster(FlowForecaster):
         "window_scale": ["boolean"],
         "latent_dim": [Interval(Integral, 1, None, closed="left")],
         "hidden": [Interval(Integral, 1, None, closed="left")],
+        "balance": [Interval(Real, 0, 1, closed="both")],
     }
 
     dynamics: str | type[Dynamics] = "linear"
@@ -179,6 +185,7 @@ class LatentODEForecaster(FlowForecaster):
     window_scale: bool = True
     latent_dim: int = 32
     hidden: int = 64
+    balance: float = 0.0
 
     def build(self, spec: Spec) -> FlowNetwork:
         """Make an untrained network."""
@@ -203,6 +210,7 @@ class LatentODEForecaster(FlowForecaster):
             solver_params=params,
             variational=self.objective == "elbo",
             interpolation=self.input_interpolation,
+            balance=self.balance,
         )
 
     def _dynamics(self, dim: int, periods: tuple[float, ...], n_inputs: int) -> Dynamics:

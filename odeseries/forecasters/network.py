@@ -85,7 +85,11 @@ class FlowNetwork(Traced):
         Whether the state of the encoder is the initial state of the flow.
     interpolation : {"linear", "previous"}
         How known inputs go on between their knots, where they drive the dynamics.
+    balance : float
+        In the loss a value weighs by the inverse of this power of the number of its channel's.
     """
+
+    importance: Tensor
 
     def __init__(
         self,
@@ -100,8 +104,11 @@ class FlowNetwork(Traced):
         variational: bool = False,
         tied: bool = False,
         interpolation: Interpolation = "linear",
+        balance: float = 0.0,
     ) -> None:
         super().__init__()
+        self.balance = balance
+        self.register_buffer("importance", torch.ones(sizes.n_channels), persistent=False)
         self.interpolation: Interpolation = interpolation
         self.sizes, self.variational, self.tied = sizes, variational, tied
         self.solver, self.solver_params = solver, solver_params
@@ -123,8 +130,11 @@ class FlowNetwork(Traced):
         self.effect = nn.Parameter(torch.zeros(2 * sizes.n_inputs, sizes.n_channels))
 
     def start(self, batches: Sequence[Batch]) -> None:
-        """Fit the anchor to windows before the first step."""
+        """Fit the anchor to windows before the first step, and count the values of channels."""
         self.anchor.fit(batches)
+        if self.balance:
+            count = torch.stack([batch.observed.sum((0, 1)) for batch in batches]).sum(0)
+            self.importance.copy_(balanced(count, self.balance))
 
     def forward(self, batch: Batch) -> tuple[Tensor, Anchored]:
         """Raw outputs of the head, (batch, n_queries, channels, n_outputs), and the anchors."""
@@ -143,6 +153,7 @@ class FlowNetwork(Traced):
         raw, extra = self._decoded(batch, anchored, drawn, places)
         known = (anchored.base, anchored.spread, batch.targets)
         each = self.head.loss(raw, *(places.of_both(values) for values in known))
+        each = each * places.of_channel(self.importance.expand(len(batch.asked), -1))
         return _weights(batch, anchored) * places.means(each) + extra
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
@@ -370,6 +381,15 @@ def _inputs(side: Side, batch: Batch) -> Tensor:
     """Known inputs at the queries, and their change since the anchor; (batch, n_queries, 2n)."""
     change = (batch.inputs - side.at_anchor(side.inputs)[:, None]) * side.present[:, None, None]
     return torch.cat([batch.inputs, change], -1).clamp(-CLIP, CLIP)
+
+
+def balanced(count: Tensor, power: float) -> Tensor:
+    """Weights of channels with so many values, whose mean over all values is 1.
+
+    They fall with a power of the count: with 0 every value counts alike, with 1 every channel.
+    """
+    raw = count.clamp(min=1) ** -power
+    return raw * (count.sum() / (count * raw).sum().clamp(min=1e-12))
 
 
 def _weights(batch: Batch, anchored: Anchored) -> Tensor:

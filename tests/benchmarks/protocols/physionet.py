@@ -33,6 +33,7 @@ from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecas
 
 SPLIT_SEED = 42
 N_DRAWS = 500
+MOST_WINDOWS = 16384
 HOURS, HALF_A_MINUTE = 24.0, 1 / 120
 DEFAULTS: dict[str, object] = {
     "cutoffs": HOURS - HALF_A_MINUTE,
@@ -132,12 +133,13 @@ SIMPLE = {"last": last, "ridge": ridge}
 
 
 def combined(given: argparse.Namespace) -> ode.AutoForecaster:
-    """The latent ODE and a regression on lags, averaged by the package's own rule."""
+    """Latent ODE, regression on all channels and forests, averaged by the package's own rule."""
     torch.set_num_threads(1)
     shared = {name: DEFAULTS[name] for name in ("cutoffs", "target_transformer")}
-    latent = DEFAULTS | params(given.params)
+    latent = DEFAULTS | {"n_members": 1, "balance": 0.5} | params(given.params)
     candidates = [
-        ode.BaselineForecaster(method="lags", seasonality=None),
+        ode.BaselineForecaster(method="channels", seasonality=None),
+        ode.ForestForecaster(n_trees=20, n_windows=MOST_WINDOWS, seasonality=None),
         ode.LatentODEForecaster().set_params(**latent),
     ]
     return ode.AutoForecaster(

@@ -1,0 +1,171 @@
+"""What all channels of a window together tell of each: a regression on their summaries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.anchoring import moments
+from odeseries.windows import Batch
+
+__all__ = ["Across"]
+
+N_SUMMARIES = 8
+FOLDS = 5
+PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
+STANDARD_ERRORS = 1.0
+CLIP = 10.0
+FARTHEST = 5.0
+"""In standard deviations of a column; what lies beyond tells no more."""
+SMALL = 0.1
+
+
+class Across(nn.Module):
+    """Ridge regression of errors on the summaries of all channels, the same for a whole window.
+
+    The summaries of a channel are its last and first value, mean, least and largest value, spread,
+    number of values, and whether there are any. Each channel's penalty is the one with the least
+    cross-validation error. The correction is shrunk by the square of the ratio of two standard
+    errors of its held-out gain to this gain, to nothing if need be. So channels with few values
+    are left as they are.
+
+    Parameters
+    ----------
+    n_channels : int
+        Channels.
+
+    References
+    ----------
+    Hoerl, A. E., Kennard, R. W. (1970). Ridge Regression. Technometrics 12, 55. Equation (2.1).
+    James, W., Stein, C. (1961). Estimation with Quadratic Loss. Fourth Berkeley Symposium 1, 361
+    (shrinkage by what is known of the size relative to its error).
+    """
+
+    weights: Tensor
+    centre: Tensor
+    size: Tensor
+    bounds: Tensor
+
+    def __init__(self, n_channels: int) -> None:
+        super().__init__()
+        n_columns = N_SUMMARIES * n_channels
+        shape = (n_channels, n_columns)
+        self.register_buffer("weights", torch.zeros(shape, dtype=torch.float64))
+        self.register_buffer("centre", torch.zeros(n_columns, dtype=torch.float64))
+        self.register_buffer("size", torch.ones(n_columns, dtype=torch.float64))
+        self.register_buffer("bounds", torch.zeros(n_channels, 2, dtype=torch.float64))
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Corrections, (batch, channels), no larger than in training."""
+        found = self._columns(_summaries(batch)) @ self.weights.T
+        return torch.minimum(torch.maximum(found, self.bounds[:, 0]), self.bounds[:, 1])
+
+    @torch.no_grad()
+    def fit(
+        self, batches: Sequence[Batch], errors: Sequence[Tensor], seen: Sequence[Tensor]
+    ) -> None:
+        """Regress errors (batch, n_queries, channels) on summaries, where they are seen.
+
+        Windows of which the same is seen are one: they are not apart in the cross-validation.
+        """
+        every = torch.cat([_summaries(batch) for batch in batches])
+        summaries, group = torch.unique(every, dim=0, return_inverse=True)
+        count = _by_group(group, [mask.double().sum(1) for mask in seen])
+        total = _by_group(
+            group, [(e * m).double().sum(1) for e, m in zip(errors, seen, strict=True)]
+        )
+        self.centre.copy_(summaries.mean(0))
+        spread = summaries.std(0)
+        self.size.copy_(torch.where(spread > 1e-9, spread, 1.0))
+        columns = self._columns(summaries)
+        for channel, (n, sums) in enumerate(zip(count.T, total.T, strict=True)):
+            asked = n > 0
+            if int(asked.sum()) < 2 * FOLDS:
+                continue
+            x, n, sums = columns[asked], n[asked], sums[asked]
+            self.weights[channel] = _ridge(x, n, sums)
+            found = x @ self.weights[channel]
+            self.bounds[channel] = torch.stack([found.min(), found.max()])
+
+    def _columns(self, summaries: Tensor) -> Tensor:
+        """Standardised summaries."""
+        return ((summaries - self.centre) / self.size).clamp(-FARTHEST, FARTHEST)
+
+
+def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
+    """Coefficients, of the penalty found by cross-validation, for windows with n errors of sums."""
+    shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
+    fold = shuffled % FOLDS
+    parts = [_normal(x[fold == k], n[fold == k], sums[fold == k]) for k in range(FOLDS)]
+    gram, right = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    penalties = torch.tensor(PENALTIES, dtype=x.dtype, device=x.device)
+    gain = x.new_zeros(len(x), len(penalties))
+    for k, (own_gram, own_right) in enumerate(parts):
+        value, vector = torch.linalg.eigh(gram - own_gram)
+        along = (vector.T @ (right - own_right))[:, None]
+        found = x[fold == k] @ vector @ (along / (value.clamp(min=0)[:, None] + penalties))
+        held = n[fold == k, None], sums[fold == k, None]
+        gain[fold == k] = held[0] * found**2 - 2 * held[1] * found
+    best = int(gain.sum(0).argmin())
+    share = _lasting(-gain[:, best])
+    if share == 0:
+        return torch.zeros_like(right)
+    penalised = gram + penalties[best] * torch.eye(len(gram)).to(gram)
+    return share * torch.as_tensor(torch.linalg.solve(penalised, right))
+
+
+def _lasting(gain: Tensor) -> float:
+    """Share of a correction to be made whose held-out gains in so many windows may be chance.
+
+    One that is within two standard errors of nothing is not made.
+    """
+    ratio = float(gain.sum() / (gain.std() * len(gain) ** 0.5).clamp(min=1e-300))
+    return 1 - (STANDARD_ERRORS / ratio) ** 2 if ratio > STANDARD_ERRORS else 0.0
+
+
+def _by_group(group: Tensor, parts: Sequence[Tensor]) -> Tensor:
+    """Sums (n_groups, channels) over the windows of each group."""
+    values = torch.cat(list(parts))
+    return values.new_zeros(int(group.max()) + 1, values.shape[1]).index_add(0, group, values)
+
+
+def _normal(x: Tensor, n: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Both sides of the normal equations."""
+    return x.T @ (x * n[:, None]), x.T @ sums
+
+
+def _summaries(batch: Batch) -> Tensor:
+    """Summaries of what is seen of all channels, (batch, n_columns); 0 where nothing is."""
+    count, mean, variance = moments(batch)
+    known = count > 0
+    values = torch.cat([side.values for side in batch.sides()], 1)
+    mask = torch.cat([side.mask for side in batch.sides()], 1) > 0
+    least = torch.where(mask, values, torch.inf).amin(1)
+    largest = torch.where(mask, values, -torch.inf).amax(1)
+    each = [
+        _last(batch),
+        _first(batch),
+        mean,
+        least,
+        largest,
+        torch.log(variance.clamp(min=0).sqrt() + SMALL),
+    ]
+    shown = [torch.where(known, part, 0.0).clamp(-CLIP, CLIP) for part in each]
+    return torch.cat([*shown, torch.log1p(count), known.to(count)], 1).double()
+
+
+def _last(batch: Batch) -> Tensor:
+    """The value before the queries, or the one after them where nothing lies before."""
+    value, seen = batch.left.lags[..., 0], batch.left.lag_mask[..., 0] > 0
+    if batch.right is None:
+        return value
+    return torch.where(seen, value, batch.right.lags[..., 0])
+
+
+def _first(batch: Batch) -> Tensor:
+    """The earliest value that is read of every channel, of the side that is read to the queries."""
+    side = batch.left
+    row = side.mask.argmax(1, keepdim=True)
+    return side.values.gather(1, row)[:, 0]
