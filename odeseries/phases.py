@@ -29,6 +29,7 @@ __all__ = ["Phase"]
 LEAST_STEPS_PER_EPOCH = 10
 MOST_PERIODS = 4
 FEWEST_AT_START = 1024
+"""Windows to begin with, whatever a network may be given: more would only be repeated."""
 
 
 class Phase:

@@ -184,3 +184,10 @@ def test_many_channels_are_learned_from_fewer_targets(
     first, second = sizes[:4], sizes[4:]
     assert len(set(first)) == len(set(second)) == 1
     assert second[0] // 2 == pytest.approx(first[0], abs=1)
+
+
+def test_trees_are_grown_from_the_windows_that_are_named() -> None:
+    """More of them where they are asked for, and the same as ever where they are not."""
+    spec = ode.Spec(2, 0, (), 1)
+    assert ode.ForestForecaster(n_trees=2).build(spec).n_start_windows == 2048
+    assert ode.ForestForecaster(n_trees=2, n_windows=64).build(spec).n_start_windows == 64

@@ -15,7 +15,6 @@ __all__ = ["Across"]
 N_SUMMARIES = 8
 FOLDS = 5
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
-STANDARD_ERRORS = 1.0
 CLIP = 10.0
 FARTHEST = 5.0
 """In standard deviations of a column; what lies beyond tells no more."""
@@ -27,9 +26,9 @@ class Across(nn.Module):
 
     The summaries of a channel are its last and first value, mean, least and largest value, spread,
     number of values, and whether there are any. Each channel's penalty is the one with the least
-    cross-validation error. The correction is shrunk by the square of the ratio of two standard
-    errors of its held-out gain to this gain, to nothing if need be. So channels with few values
-    are left as they are.
+    cross-validation error. The correction is shrunk by the square of the ratio of the standard
+    error of its held-out gain to this gain, to nothing if need be. So channels with few values are
+    left as they are.
 
     Parameters
     ----------
@@ -95,7 +94,7 @@ class Across(nn.Module):
 
 
 def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
-    """Coefficients, of the penalty found by cross-validation, for windows with n errors of sums."""
+    """Coefficients, shrunk, for windows of which each has n errors of such a sum."""
     shuffled = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).to(x.device)
     fold = shuffled % FOLDS
     parts = [_normal(x[fold == k], n[fold == k], sums[fold == k]) for k in range(FOLDS)]
@@ -119,10 +118,10 @@ def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
 def _lasting(gain: Tensor) -> float:
     """Share of a correction to be made whose held-out gains in so many windows may be chance.
 
-    One that is within two standard errors of nothing is not made.
+    One that is within a standard error of nothing is not made.
     """
     ratio = float(gain.sum() / (gain.std() * len(gain) ** 0.5).clamp(min=1e-300))
-    return 1 - (STANDARD_ERRORS / ratio) ** 2 if ratio > STANDARD_ERRORS else 0.0
+    return 1 - ratio**-2 if ratio > 1 else 0.0
 
 
 def _by_group(group: Tensor, parts: Sequence[Tensor]) -> Tensor:
