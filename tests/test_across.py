@@ -75,6 +75,16 @@ def test_what_may_be_chance_changes_nothing(n: int, size: float) -> None:
     assert (_ridge(*planted(n, 40, size)) == 0).all()
 
 
+def test_one_extreme_value_does_not_spoil_the_others() -> None:
+    """A mistyped value is worth a great deal in squares; what it asks of the others is not done."""
+    x, count, sums = planted(400, 10, 0.0)
+    sums = 0.001 * sums
+    mistyped = torch.arange(400) % 40 == 0
+    x[mistyped, 3] = 5.0
+    sums[mistyped] = 100 * count[mistyped]
+    assert (_ridge(x, count, sums) == 0).all()
+
+
 def test_sums_by_window_are_enough() -> None:
     """The least squares of single errors, without a penalty to speak of."""
     x, count, sums = planted(500, 4, 1.0)

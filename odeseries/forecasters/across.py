@@ -26,9 +26,10 @@ class Across(nn.Module):
 
     The summaries of a channel are its last and first value, mean, least and largest value, spread,
     number of values, and whether there are any. Each channel's penalty is the one with the least
-    cross-validation error. The correction is shrunk by the square of the ratio of the standard
-    error of its held-out gain to this gain, to nothing if need be. So channels with few values are
-    left as they are.
+    squared cross-validation error. The correction is shrunk by the square of the ratio of the
+    standard error of its held-out gain to this gain, to nothing if need be, in squared or absolute
+    errors, whichever is larger. So channels with few values are left as they are, and so are those
+    of which only a few extreme values are foretold better, and the others worse.
 
     Parameters
     ----------
@@ -100,15 +101,18 @@ def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
     parts = [_normal(x[fold == k], n[fold == k], sums[fold == k]) for k in range(FOLDS)]
     gram, right = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     penalties = torch.tensor(PENALTIES, dtype=x.dtype, device=x.device)
-    gain = x.new_zeros(len(x), len(penalties))
+    mean = (sums / n)[:, None]
+    squares = x.new_zeros(len(x), len(penalties))
+    sizes = torch.zeros_like(squares)
     for k, (own_gram, own_right) in enumerate(parts):
         value, vector = torch.linalg.eigh(gram - own_gram)
         along = (vector.T @ (right - own_right))[:, None]
         found = x[fold == k] @ vector @ (along / (value.clamp(min=0)[:, None] + penalties))
-        held = n[fold == k, None], sums[fold == k, None]
-        gain[fold == k] = held[0] * found**2 - 2 * held[1] * found
-    best = int(gain.sum(0).argmin())
-    share = _lasting(-gain[:, best])
+        held = fold == k
+        squares[held] = n[held, None] * (mean[held] ** 2 - (mean[held] - found) ** 2)
+        sizes[held] = n[held, None] * (mean[held].abs() - (mean[held] - found).abs())
+    best = int(squares.sum(0).argmax())
+    share = min(_lasting(squares[:, best]), _lasting(sizes[:, best]))
     if share == 0:
         return torch.zeros_like(right)
     penalised = gram + penalties[best] * torch.eye(len(gram)).to(gram)

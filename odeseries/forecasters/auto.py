@@ -23,6 +23,7 @@ from odeseries.control import Budget
 from odeseries.forecasters.answering import Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
+from odeseries.forecasters.baseline_network import REGRESSED
 from odeseries.forecasters.forest import ForestForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.linear_sde import LinearSDEForecaster
@@ -319,12 +320,13 @@ def _defaults(n_targets: int) -> list[BaseForecaster]:
 def _standing(forecaster: BaseForecaster) -> Standing:
     """What is known of a forecaster before it is tried.
 
-    A regression on lags adds nothing where others are clearly better. A linear equation's constants
+    A regression adds nothing where others are clearly better. A linear equation's constants
     have the greatest likelihood; those whose training ends when what is held out is foretold best
     have scores that flatter them.
     """
     if isinstance(forecaster, BaselineForecaster):
-        return Standing(limit=1.3) if forecaster.method == "lags" else Standing(is_plain=True)
+        is_plain = forecaster.method not in REGRESSED
+        return Standing(is_plain=True) if is_plain else Standing(limit=1.3)
     return Standing(weight=2.0) if isinstance(forecaster, LinearSDEForecaster) else Standing()
 
 

@@ -13,7 +13,7 @@ from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
 
-__all__ = ["METHODS", "BaselineNetwork", "is_between", "n_features"]
+__all__ = ["METHODS", "REGRESSED", "BaselineNetwork", "is_between", "n_features"]
 
 TAILS = (0.001, 0.005)
 TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
