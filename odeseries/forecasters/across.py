@@ -27,9 +27,9 @@ class Across(nn.Module):
     The summaries of a channel are its last and first value, mean, least and largest value, spread,
     number of values, and whether there are any. Each channel's penalty is the one with the least
     squared cross-validation error. The correction is shrunk by the square of the ratio of the
-    standard error of its held-out gain to this gain, to nothing if need be, in squared or absolute
-    errors, whichever is larger. So channels with few values are left as they are, and so are those
-    of which only a few extreme values are foretold better, and the others worse.
+    standard error of its held-out gain to this gain, to nothing if need be. So channels with few
+    values are left as they are, and so are those of which only a few extreme values are foretold
+    better, and the others much worse.
 
     Parameters
     ----------
@@ -102,30 +102,33 @@ def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
     gram, right = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     penalties = torch.tensor(PENALTIES, dtype=x.dtype, device=x.device)
     mean = (sums / n)[:, None]
-    squares = x.new_zeros(len(x), len(penalties))
-    sizes = torch.zeros_like(squares)
+    left = mean.expand(-1, len(penalties)).clone()
     for k, (own_gram, own_right) in enumerate(parts):
         value, vector = torch.linalg.eigh(gram - own_gram)
         along = (vector.T @ (right - own_right))[:, None]
-        found = x[fold == k] @ vector @ (along / (value.clamp(min=0)[:, None] + penalties))
-        held = fold == k
-        squares[held] = n[held, None] * (mean[held] ** 2 - (mean[held] - found) ** 2)
-        sizes[held] = n[held, None] * (mean[held].abs() - (mean[held] - found).abs())
-    best = int(squares.sum(0).argmax())
-    share = min(_lasting(squares[:, best]), _lasting(sizes[:, best]))
+        left[fold == k] -= (
+            x[fold == k] @ vector @ (along / (value.clamp(min=0)[:, None] + penalties))
+        )
+    best = int((n[:, None] * left**2).sum(0).argmin())
+    share = _lasting(n, mean[:, 0], left[:, best])
     if share == 0:
         return torch.zeros_like(right)
     penalised = gram + penalties[best] * torch.eye(len(gram)).to(gram)
     return share * torch.as_tensor(torch.linalg.solve(penalised, right))
 
 
-def _lasting(gain: Tensor) -> float:
-    """Share of a correction to be made whose held-out gains in so many windows may be chance.
+def _lasting(n: Tensor, before: Tensor, after: Tensor) -> float:
+    """Share of a correction to be made, by mean errors of n values each without it and with it.
 
-    One that is within a standard error of nothing is not made.
+    One whose gain in squares is within a standard error of nothing is not made, nor one by which
+    absolute errors grow by more than the squared ones fall.
     """
+    gain = n * (before**2 - after**2)
     ratio = float(gain.sum() / (gain.std() * len(gain) ** 0.5).clamp(min=1e-300))
-    return 1 - ratio**-2 if ratio > 1 else 0.0
+    product = (n * after**2).sum() * (n * after.abs()).sum()
+    if ratio <= 1 or product > (n * before**2).sum() * (n * before.abs()).sum():
+        return 0.0
+    return 1 - ratio**-2
 
 
 def _by_group(group: Tensor, parts: Sequence[Tensor]) -> Tensor:
