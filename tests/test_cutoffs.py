@@ -12,6 +12,7 @@ import pytest
 import odeseries as ode
 from odeseries.errors import DataError
 from odeseries.frames import read_frame
+from odeseries.panel import Float64, Panel
 from odeseries.sampling import WindowSampler, cutoff_windows
 from odeseries.scaling import Scaling
 
@@ -64,18 +65,18 @@ def test_a_long_horizon_is_asked_for_all_over_by_each_of_its_windows() -> None:
     assert all(rows[0] < 9 and rows[-1] > 15 for rows in asked)
 
 
+def sampler_of(scaled: Panel, cutoffs: Float64, n_queries: int) -> WindowSampler:
+    """With the shares of interpolations and backcasts of a training without cutoffs."""
+    rng = np.random.default_rng(0)
+    shares = {"interpolation": 0.25, "backcast": 0.05}
+    return WindowSampler(scaled, rng, n_queries=n_queries, **shares, cutoffs=cutoffs)
+
+
 def test_a_cover_asks_from_the_cutoffs_alone() -> None:
     """Each epoch has every forecast equally often, and no interpolation or backcast."""
     panel, _ = read_frame(jumping())
     scaled = Scaling.fitted(panel, 2.0).apply(panel)
-    sampler = WindowSampler(
-        scaled,
-        np.random.default_rng(0),
-        n_queries=64,
-        interpolation=0.25,
-        backcast=0.05,
-        cutoffs=np.array([CUTOFF / 2]),
-    )
+    sampler = sampler_of(scaled, np.array([CUTOFF / 2]), 64)
     cover = sampler.cover(30)
     assert np.bincount(cover.series).tolist() == [3] * 12
     assert (cover.right == cover.right_end).all()
@@ -86,14 +87,7 @@ def test_every_epoch_has_all_forecasts_from_the_cutoffs_in_an_order_of_its_own()
     panel, _ = read_frame(jumping())
     scaled, cutoffs = Scaling.fitted(panel, 2.0).apply(panel), np.array([1.5, CUTOFF / 2])
     every = cutoff_windows(scaled, cutoffs, np.zeros(12), n_queries=2)
-    sampler = WindowSampler(
-        scaled,
-        np.random.default_rng(0),
-        n_queries=2,
-        interpolation=0.25,
-        backcast=0.05,
-        cutoffs=cutoffs,
-    )
+    sampler = sampler_of(scaled, cutoffs, 2)
     rng = np.random.default_rng(0)
     for least in (1, 2 * len(every), 5):
         n_orders = max(least // len(every), 1)

@@ -60,7 +60,7 @@ class Across(nn.Module):
     def forward(self, batch: Batch) -> Tensor:
         """Corrections, (batch, channels), no larger than in training."""
         found = self._columns(_summaries(batch)) @ self.weights.T
-        return torch.minimum(torch.maximum(found, self.bounds[:, 0]), self.bounds[:, 1])
+        return found.clamp(self.bounds[:, 0], self.bounds[:, 1])
 
     @torch.no_grad()
     def fit(

@@ -116,7 +116,7 @@ class BaselineNetwork(ClosedForm):
         if self.method in REGRESSED:
             columns = ((_design(batch) - self.centre) / self.size).clamp(-CLIP, CLIP)
             more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
-            more = torch.minimum(torch.maximum(more, self.bounds[:, 0]), self.bounds[:, 1])
+            more = more.clamp(self.bounds[:, 0], self.bounds[:, 1])
             if self.across is not None:
                 more = more + self.across(batch)[:, None]
             value = torch.where(is_between(batch)[:, None, None], value, value + more)

@@ -153,7 +153,8 @@ class FlowNetwork(Traced):
         raw, extra = self._decoded(batch, anchored, drawn, places)
         known = (anchored.base, anchored.spread, batch.targets)
         each = self.head.loss(raw, *(places.of_both(values) for values in known))
-        each = each * places.of_channel(self.importance.expand(len(batch.asked), -1))
+        if self.balance:
+            each = each * places.of_channel(self.importance.expand(len(batch.asked), -1))
         return _weights(batch, anchored) * places.means(each) + extra
 
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
