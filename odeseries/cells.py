@@ -215,7 +215,8 @@ class GRUJumps(Jumps):
         weight, _, bias, state_bias = parameters
         known = torch.addmm(bias, rows.flatten(0, 1), weight.t()).view(*rows.shape[:2], -1)
         gates = known[..., : 2 * hidden] + state_bias[: 2 * hidden]
-        turned = state_bias[2 * hidden :].expand(*rows.shape[:2], -1).contiguous()
+        # A copy, since it is written to: of one row, `expand` and `contiguous` make none.
+        turned = state_bias[2 * hidden :].repeat(*rows.shape[:2], 1)
         return [gates, turned, known[..., 2 * hidden :].contiguous()]
 
     def __init__(

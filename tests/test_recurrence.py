@@ -88,6 +88,26 @@ def test_one_node_is_what_steps_and_jumps_are(
 
 
 @pytest.mark.parametrize("cell", ["gru", "spread"])
+@pytest.mark.parametrize("learning", [False, True])
+def test_reading_one_row_of_one_series_leaves_the_weights_as_they_are(
+    cell: str, learning: bool
+) -> None:
+    """What is written to on the way is never a parameter, however few the rows."""
+    encoder = reader(cell=cell)
+    before = [p.detach().clone() for p in encoder.parameters()]
+    rows, gaps, _ = seen()
+    rows, gaps, length = rows[:1, 1:2], gaps[:1, 1:2], torch.ones(1, dtype=torch.long)
+    with torch.set_grad_enabled(learning):
+        found = encoder(rows, gaps, length)
+    torch.testing.assert_close(list(encoder.parameters()), before, rtol=0, atol=0)
+    expected = step_by_step(encoder, rows, gaps, length)
+    torch.testing.assert_close(found, expected, rtol=1e-12, atol=1e-13)
+    if learning:
+        both = (torch.autograd.grad(y.sin().sum(), encoder.parameters()) for y in (found, expected))
+        torch.testing.assert_close(*both, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("cell", ["gru", "spread"])
 def test_gradients_once_and_again(cell: str) -> None:
     """By finite differences."""
     encoder = reader(("midpoint", {"step": 0.7}), cell)
