@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from odeseries.adamw import AdamW
 from odeseries.averaging import AVERAGING, Averaged, State
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
@@ -47,16 +48,11 @@ def shuffled(n: int, size: int, rng: np.random.Generator, device: torch.device) 
     yield from order.tensor_split(-(-n // size))
 
 
-def _optimizer(parameters: list[nn.Parameter], rate: float, decay: float) -> torch.optim.AdamW:
-    """Adam with weights of matrices that decay."""
-    groups: list[dict[str, Any]] = [{"params": parameters}]
-    if decay:
-        matrices = [p for p in parameters if p.ndim > 1]
-        vectors = [p for p in parameters if p.ndim <= 1]
-        groups = [{"params": matrices, "weight_decay": decay}, {"params": vectors}]
-    # All in one kernel, which takes real numbers only.
-    fused = all(p.is_floating_point() for p in parameters)
-    return torch.optim.AdamW(groups, lr=rate, weight_decay=0.0, fused=fused)
+def _norm(grads: list[Tensor]) -> float:
+    """Euclidean norm of all together, which are copied into one: cheaper than one norm each."""
+    return (
+        float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in grads]))) if grads else 0.0
+    )
 
 
 class Loop(Generic[B]):
@@ -107,7 +103,7 @@ class Loop(Generic[B]):
         self.learning_rate, self.control, self.randomness = learning_rate, control, randomness
         self.refits = refits
         self._parameters = list(net.parameters())
-        self.optimizer = _optimizer(self._parameters, learning_rate, decay)
+        self.optimizer = AdamW(self._parameters, learning_rate, decay)
         self.averaged = Averaged(net, averaging)
         self.best: State | None = None
         self.trained = Trained()
@@ -231,7 +227,7 @@ class Loop(Generic[B]):
         """Everything that the rest of the training depends on, as tensors and plain values."""
         return {
             "net": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "optimizer": self.optimizer.state(),
             "averaged": self.averaged.state,
             "count": self.averaged.count,
             "best": self.best,
@@ -242,7 +238,7 @@ class Loop(Generic[B]):
     def restore(self, state: dict[str, Any]) -> None:
         """Go on from a state that was kept."""
         self.net.load_state_dict(state["net"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.optimizer.restore(state["optimizer"])
         self.averaged.restore(state["averaged"], state["count"])
         self.best = state["best"]
         self.trained = Trained(**state["trained"])
@@ -276,7 +272,7 @@ class Loop(Generic[B]):
                 parameter.grad = None
             value = self._backward(batch)
             grads = [p.grad for p in self._parameters if p.grad is not None]
-            norm = float(torch.stack(torch._foreach_norm(grads)).norm()) if grads else 0.0
+            norm = _norm(grads)
             if not (math.isfinite(value) and math.isfinite(norm)):
                 self._skip()
                 return math.nan
@@ -374,8 +370,7 @@ class Loop(Generic[B]):
             factor = 0.04 + 0.96 * share / rise
         else:
             factor = 0.5 * (1 + math.cos(math.pi * (share - rise) / (1 - rise)))
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * factor
+        self.optimizer.rate = self.learning_rate * factor
 
     def _epoch_ends(self, losses: list[float], held_out: float, started: float) -> bool:
         """Keep plain numbers of an epoch and the state; whether a callback ends the phase."""

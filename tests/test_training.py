@@ -283,7 +283,7 @@ def test_a_limit_on_time_is_used_and_kept(clock: Clock, seconds: float) -> None:
     clock.now += 1.0
     assert 0.9 * seconds <= clock.now - started <= 1.1 * seconds
     assert done.steps >= 0.7 * found.steps
-    assert second.loop.optimizer.param_groups[0]["lr"] < 0.05 * second.loop.learning_rate
+    assert second.loop.optimizer.rate < 0.05 * second.loop.learning_rate
 
 
 def test_a_long_epoch_ends_in_time(clock: Clock) -> None:
