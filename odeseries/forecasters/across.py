@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.anchoring import moments
+from odeseries.forecasters.regression import is_for_few
 from odeseries.windows import Batch
 
 __all__ = ["Across"]
@@ -120,13 +121,12 @@ def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
 def _lasting(n: Tensor, before: Tensor, after: Tensor) -> float:
     """Share of a correction to be made, by mean errors of n values each without it and with it.
 
-    One whose gain in squares is within a standard error of nothing is not made, nor one by which
-    absolute errors grow by more than the squared ones fall.
+    One whose gain in squares is within a standard error of nothing is not made, nor one that
+    serves a few wild values at the cost of all others.
     """
     gain = n * (before**2 - after**2)
     ratio = float(gain.sum() / (gain.std() * len(gain) ** 0.5).clamp(min=1e-300))
-    product = (n * after**2).sum() * (n * after.abs()).sum()
-    if ratio <= 1 or product > (n * before**2).sum() * (n * before.abs()).sum():
+    if ratio <= 1 or is_for_few(n, before, after):
         return 0.0
     return 1 - ratio**-2
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.across import Across
+from odeseries.forecasters.regression import CLIP, Regression
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
@@ -19,10 +20,8 @@ TAILS = (0.001, 0.005)
 TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
 N_BINS = 6
 PER_BIN = 80
-PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 FADES = (0.05, 0.4)
 """Times, in horizons, in which what is known now loses its weight."""
-CLIP = 10.0
 MANY_WINDOWS = 16384
 """For a regression on all channels, whose columns are hundreds if they are dozens."""
 TARGETS_PER_COLUMN = 3
@@ -43,11 +42,6 @@ class BaselineNetwork(ClosedForm):
         Channels.
     n_columns : int
         Columns of the regression, from `n_features`.
-
-    References
-    ----------
-    Golub, G. H., Heath, M., Wahba, G. (1979). Generalized Cross-Validation as a Method for
-    Choosing a Good Ridge Parameter. Technometrics 21, 215. Equation (1.4).
     """
 
     levels = tuple(LEVELS)
@@ -132,12 +126,10 @@ class BaselineNetwork(ClosedForm):
         x, y = torch.cat(columns), torch.cat(left)
         if len(y) < TARGETS_PER_COLUMN * x.shape[1]:
             return
-        self.centre[channel] = x.mean(0)
-        spread = x.std(0)
-        self.size[channel] = torch.where(spread > 1e-9, spread, 1.0)
-        self.bounds[channel] = torch.stack([y.min(), y.max()])
-        z = ((x - self.centre[channel]) / self.size[channel]).clamp(-CLIP, CLIP)
-        self.weights[channel] = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
+        found = Regression.fitted(x, y)
+        if found is not None:
+            self.centre[channel], self.size[channel] = found.centre, found.size
+            self.bounds[channel], self.weights[channel] = found.bounds, found.weights
 
     def _regress_across(self, across: Across, batches: Sequence[Batch]) -> None:
         """Regress what is left on what all channels of a window tell."""
@@ -207,21 +199,6 @@ def _of_sides(batch: Batch, part: Callable[[Side], tuple[Tensor, Tensor]]) -> tu
     other, other_mask = part(batch.right)
     left = batch.left.present.reshape(-1, *[1] * (values.ndim - 1))
     return torch.where(left, values, other), torch.where(left, mask, other_mask)
-
-
-def _ridge(x: Tensor, y: Tensor) -> Tensor:
-    """Coefficients with the least generalised cross-validation error."""
-    u, s, vt = torch.linalg.svd(x, full_matrices=False)
-    along = u.T @ y
-    rest = (y**2).sum() - (along**2).sum()
-
-    def error(penalty: float) -> float:
-        shrink = penalty / (s**2 + penalty)
-        squares = ((shrink * along) ** 2).sum() + rest
-        return float(squares / (len(y) - (1 - shrink).sum()) ** 2)
-
-    best = min(PENALTIES, key=error)
-    return torch.as_tensor(vt.T @ (s / (s**2 + best) * along))
 
 
 def _interpolated(ages: Tensor, table: Tensor, age: Tensor) -> Tensor:

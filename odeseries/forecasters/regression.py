@@ -1,0 +1,126 @@
+"""Ridge regression of changes, which a few wild values can't turn against all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+__all__ = ["CLIP", "Regression", "is_for_few"]
+
+PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
+CLIP = 10.0
+"""In standard deviations of a column; what lies beyond tells no more."""
+WILD = 0.05
+"""Share of the values on either side that are taken for wild, where some are."""
+COST = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Regression:
+    """A linear function of standardised columns.
+
+    Attributes
+    ----------
+    centre, size : Tensor of shape (n_columns,)
+        Means and standard deviations of the columns.
+    weights : Tensor of shape (n_columns + 1,)
+        The constant, and the coefficients.
+    bounds : Tensor of shape (2,)
+        The least and the largest change of the training.
+    """
+
+    centre: Tensor
+    size: Tensor
+    weights: Tensor
+    bounds: Tensor
+
+    @classmethod
+    def fitted(cls, x: Tensor, y: Tensor) -> Self | None:
+        """Regress changes on columns.
+
+        One that serves a few wild values at the cost of all others is made again with the outer
+        twentieths of all columns and changes moved to where these begin.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, n_columns)
+        y : Tensor of shape (n,)
+
+        Returns
+        -------
+        Regression or None
+            None if that serves no others either: it is best to foretell no change.
+        """
+        for columns, changes in ((x, y), (_within(x), _within(y))):
+            found = cls._least(columns, changes)
+            if not is_for_few(torch.ones_like(y), y, y - found(x)):
+                return found
+        return None
+
+    @classmethod
+    def _least(cls, x: Tensor, y: Tensor) -> Self:
+        """With the least generalised cross-validation error."""
+        spread = x.std(0)
+        centre, size = x.mean(0), torch.where(spread > 1e-9, spread, 1.0)
+        z = ((x - centre) / size).clamp(-CLIP, CLIP)
+        weights = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
+        return cls(centre, size, weights, torch.stack([y.min(), y.max()]))
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Changes foretold for columns (n, n_columns)."""
+        z = ((x - self.centre) / self.size).clamp(-CLIP, CLIP)
+        return (z @ self.weights[1:] + self.weights[0]).clamp(*self.bounds)
+
+
+def is_for_few(n: Tensor, before: Tensor, after: Tensor) -> bool:
+    """Whether a correction lowers the errors of a few wild values alone, if any.
+
+    So it is where squared errors are more than twice as large, once all beyond the outer twentieths
+    of the errors without it counts as no more than these.
+
+    Parameters
+    ----------
+    n : Tensor of shape (n_groups,)
+        Errors in every group.
+    before, after : Tensor of shape (n_groups,)
+        Their means, without a correction and with it.
+    """
+    low, high = _bounds(before)
+    without, corrected = (n @ errors.clamp(low, high) ** 2 for errors in (before, after))
+    return bool(corrected > COST * without)
+
+
+def _ridge(x: Tensor, y: Tensor) -> Tensor:
+    """Coefficients with the least generalised cross-validation error.
+
+    References
+    ----------
+    Golub, G. H., Heath, M., Wahba, G. (1979). Generalized Cross-Validation as a Method for
+    Choosing a Good Ridge Parameter. Technometrics 21, 215. Equation (1.4).
+    """
+    u, s, vt = torch.linalg.svd(x, full_matrices=False)
+    along = u.T @ y
+    rest = (y**2).sum() - (along**2).sum()
+
+    def error(penalty: float) -> float:
+        shrink = penalty / (s**2 + penalty)
+        squares = ((shrink * along) ** 2).sum() + rest
+        return float(squares / (len(y) - (1 - shrink).sum()) ** 2)
+
+    best = min(PENALTIES, key=error)
+    return torch.as_tensor(vt.T @ (s / (s**2 + best) * along))
+
+
+def _within(values: Tensor) -> Tensor:
+    """Values with the outer twentieths moved to where these begin, along the first axis."""
+    return values.clamp(*_bounds(values))
+
+
+def _bounds(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the outer twentieths begin, along the first axis."""
+    ordered = values.sort(0).values
+    last = len(ordered) - 1
+    return ordered[round(WILD * last)], ordered[round((1 - WILD) * last)]
