@@ -24,6 +24,7 @@ from odeseries.control import Control
 BATCH = 256
 WARM_UP = 1.0
 """Seconds of steps that are not counted: the first hundred of a process are slower than a fit's."""
+ROUNDS = 5
 
 
 def _task(objective: str, dim: int, divergence: str = "auto", dynamics: str = "fourier") -> Task:
@@ -58,16 +59,40 @@ def _zuko(dim: int, *, exact: bool) -> Callable[[], object]:
     return step
 
 
-def _milliseconds(step: Callable[[], object], n_steps: int) -> float:
+def _rows(dim: int, *, zuko: bool) -> dict[str, tuple[Callable[[], object], int]]:
+    """Steps by name, and how many of each a round has."""
+    rows = {
+        "matching": (_own("flow_matching", dim), 60),
+        "likelihood": (_own("likelihood", dim), 5),
+        "hutchinson": (_own("likelihood", dim, divergence="hutchinson"), 4),
+    }
+    if zuko:
+        rows["zuko exact"] = (_zuko(dim, exact=True), 1)
+        rows["zuko hutchinson"] = (_zuko(dim, exact=False), 2)
+    return rows
+
+
+def _warm_up(step: Callable[[], object]) -> None:
     began = time.process_time()
     while time.process_time() - began < WARM_UP:
         step()
-    taken = []
-    for _ in range(n_steps):
-        started = time.process_time()
-        step()
-        taken.append(time.process_time() - started)
-    return 1e3 * float(np.median(taken))
+
+
+def _seconds(step: Callable[[], object]) -> float:
+    started = time.process_time()
+    step()
+    return time.process_time() - started
+
+
+def _medians(rows: dict[str, tuple[Callable[[], object], int]]) -> dict[str, float]:
+    """Milliseconds of steps taken in turns, so that a slow moment of the machine is all rows'."""
+    taken: dict[str, list[float]] = {name: [] for name in rows}
+    for step, _ in rows.values():
+        _warm_up(step)
+    for _ in range(ROUNDS):
+        for name, (step, count) in rows.items():
+            taken[name] += [_seconds(step) for _ in range(count)]
+    return {name: 1e3 * float(np.median(seconds)) for name, seconds in taken.items()}
 
 
 def main() -> None:
@@ -78,15 +103,8 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(1)
     for dim in args.dims:
-        row = {
-            "matching": _milliseconds(_own("flow_matching", dim), 300),
-            "likelihood": _milliseconds(_own("likelihood", dim), 15),
-            "hutchinson": _milliseconds(_own("likelihood", dim, divergence="hutchinson"), 10),
-        }
-        if args.zuko:
-            row["zuko exact"] = _milliseconds(_zuko(dim, exact=True), 2)
-            row["zuko hutchinson"] = _milliseconds(_zuko(dim, exact=False), 4)
-        print(f"d = {dim}:", ", ".join(f"{k} {v:.2f}" for k, v in row.items()), flush=True)
+        found = _medians(_rows(dim, zuko=args.zuko))
+        print(f"d = {dim}:", ", ".join(f"{k} {v:.2f}" for k, v in found.items()), flush=True)
 
 
 if __name__ == "__main__":
