@@ -177,9 +177,9 @@ def test_many_channels_are_learned_from_fewer_targets(
         sizes.append(len(y))
 
     monkeypatch.setattr(QuantileForest, "fit", spied)
-    monkeypatch.setattr(forest_network, "MOST_NUMBERS", 10_000)
+    monkeypatch.setattr(forest_network, "NUMBERS_PER_WINDOW", 5)
     forecaster().fit(led[:100])
-    monkeypatch.setattr(forest_network, "MOST_NUMBERS", 20_000)
+    monkeypatch.setattr(forest_network, "NUMBERS_PER_WINDOW", 10)
     forecaster().fit(led[:100])
     first, second = sizes[:4], sizes[4:]
     assert len(set(first)) == len(set(second)) == 1

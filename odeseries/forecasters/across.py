@@ -7,26 +7,22 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from odeseries.anchoring import moments
 from odeseries.forecasters.regression import is_for_few
+from odeseries.forecasters.summaries import N_SUMMARIES, summaries
 from odeseries.windows import Batch
 
 __all__ = ["Across"]
 
-N_SUMMARIES = 8
 FOLDS = 5
 PENALTIES = (1e1, 1e2, 1e3, 1e4, 1e5, 1e6)
-CLIP = 10.0
 FARTHEST = 5.0
 """In standard deviations of a column; what lies beyond tells no more."""
-SMALL = 0.1
 
 
 class Across(nn.Module):
     """Ridge regression of errors on the summaries of all channels, the same for a whole window.
 
-    The summaries of a channel are its last and first value, mean, least and largest value, spread,
-    number of values, and whether there are any. Each channel's penalty is the one with the least
+    Each channel's penalty is the one with the least
     squared cross-validation error. The correction is shrunk by the square of the ratio of the
     standard error of its held-out gain to this gain, to nothing if need be. So channels with few
     values are left as they are, and so are those of which only a few extreme values are foretold
@@ -60,7 +56,7 @@ class Across(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Corrections, (batch, channels), no larger than in training."""
-        found = self._columns(_summaries(batch)) @ self.weights.T
+        found = self._columns(summaries(batch)) @ self.weights.T
         return found.clamp(self.bounds[:, 0], self.bounds[:, 1])
 
     @torch.no_grad()
@@ -71,16 +67,16 @@ class Across(nn.Module):
 
         Windows of which the same is seen are one: they are not apart in the cross-validation.
         """
-        every = torch.cat([_summaries(batch) for batch in batches])
-        summaries, group = torch.unique(every, dim=0, return_inverse=True)
+        every = torch.cat([summaries(batch) for batch in batches])
+        apart, group = torch.unique(every, dim=0, return_inverse=True)
         count = _by_group(group, [mask.double().sum(1) for mask in seen])
         total = _by_group(
             group, [(e * m).double().sum(1) for e, m in zip(errors, seen, strict=True)]
         )
-        self.centre.copy_(summaries.mean(0))
-        spread = summaries.std(0)
+        self.centre.copy_(apart.mean(0))
+        spread = apart.std(0)
         self.size.copy_(torch.where(spread > 1e-9, spread, 1.0))
-        columns = self._columns(summaries)
+        columns = self._columns(apart)
         for channel, (n, sums) in enumerate(zip(count.T, total.T, strict=True)):
             asked = n > 0
             if int(asked.sum()) < 2 * FOLDS:
@@ -90,9 +86,9 @@ class Across(nn.Module):
             found = x @ self.weights[channel]
             self.bounds[channel] = torch.stack([found.min(), found.max()])
 
-    def _columns(self, summaries: Tensor) -> Tensor:
+    def _columns(self, every: Tensor) -> Tensor:
         """Standardised summaries."""
-        return ((summaries - self.centre) / self.size).clamp(-FARTHEST, FARTHEST)
+        return ((every - self.centre) / self.size).clamp(-FARTHEST, FARTHEST)
 
 
 def _ridge(x: Tensor, n: Tensor, sums: Tensor) -> Tensor:
@@ -140,38 +136,3 @@ def _by_group(group: Tensor, parts: Sequence[Tensor]) -> Tensor:
 def _normal(x: Tensor, n: Tensor, sums: Tensor) -> tuple[Tensor, Tensor]:
     """Both sides of the normal equations."""
     return x.T @ (x * n[:, None]), x.T @ sums
-
-
-def _summaries(batch: Batch) -> Tensor:
-    """Summaries of what is seen of all channels, (batch, n_columns); 0 where nothing is."""
-    count, mean, variance = moments(batch)
-    known = count > 0
-    values = torch.cat([side.values for side in batch.sides()], 1)
-    mask = torch.cat([side.mask for side in batch.sides()], 1) > 0
-    least = torch.where(mask, values, torch.inf).amin(1)
-    largest = torch.where(mask, values, -torch.inf).amax(1)
-    each = [
-        _last(batch),
-        _first(batch),
-        mean,
-        least,
-        largest,
-        torch.log(variance.clamp(min=0).sqrt() + SMALL),
-    ]
-    shown = [torch.where(known, part, 0.0).clamp(-CLIP, CLIP) for part in each]
-    return torch.cat([*shown, torch.log1p(count), known.to(count)], 1).double()
-
-
-def _last(batch: Batch) -> Tensor:
-    """The value before the queries, or the one after them where nothing lies before."""
-    value, seen = batch.left.lags[..., 0], batch.left.lag_mask[..., 0] > 0
-    if batch.right is None:
-        return value
-    return torch.where(seen, value, batch.right.lags[..., 0])
-
-
-def _first(batch: Batch) -> Tensor:
-    """The earliest value that is read of every channel, of the side that is read to the queries."""
-    side = batch.left
-    row = side.mask.argmax(1, keepdim=True)
-    return side.values.gather(1, row)[:, 0]

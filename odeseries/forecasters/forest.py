@@ -36,6 +36,10 @@ class ForestForecaster(BaseForecaster):
     n_windows : int, default=2048
         Forecasts that the trees are grown from, at most, and as many more as rare channels need.
         More of them take longer, and are worth it for panels of many series.
+    summaries : bool, default=False
+        Whether the trees also see the first, least and largest value, the mean, the spread and the
+        number of values of every channel. It takes several times as long, and is worth it
+        where many channels are seen once in a while, and each tells of the others.
     n_rows, n_lags, seasonality, cutoffs, validation_fraction, targets, target_transformer, \
 duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
         As in `LatentODEForecaster`; what concerns the training by batches alone changes nothing.
@@ -65,11 +69,15 @@ duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks
         **BaseForecaster._parameter_constraints,
         "n_trees": [Interval(Integral, 1, None, closed="left")],
         "n_windows": [Interval(Integral, 2, None, closed="left")],
+        "summaries": ["boolean"],
     }
 
     n_trees: int = 50
     n_windows: int = 2048
+    summaries: bool = False
 
     def build(self, spec: Spec) -> ForestNetwork:
         """Make a network without anything to be trained by batches."""
-        return ForestNetwork(spec.n_channels, self.n_trees, self.n_windows)
+        return ForestNetwork(
+            spec.n_channels, self.n_trees, self.n_windows, with_summaries=self.summaries
+        )

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.baseline_network import BaselineNetwork, is_between
+from odeseries.forecasters.summaries import summaries
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.trees import QuantileForest
@@ -18,7 +19,7 @@ from odeseries.windows import Batch
 __all__ = ["ForestNetwork"]
 
 FEWEST_TARGETS = 50
-MOST_NUMBERS = 10**8
+NUMBERS_PER_WINDOW = 10**8 / 2048
 """In the columns of all forests, so that hundreds of channels take minutes, not hours."""
 
 
@@ -36,13 +37,17 @@ class ForestNetwork(ClosedForm):
         Trees of a forest.
     n_windows : int
         Windows that they are grown from, at most.
+    with_summaries : bool
+        Whether they see summaries of all channels.
     """
 
     levels = tuple(LEVELS)
 
-    def __init__(self, n_channels: int, n_trees: int, n_windows: int) -> None:
+    def __init__(
+        self, n_channels: int, n_trees: int, n_windows: int, *, with_summaries: bool
+    ) -> None:
         super().__init__()
-        self.n_start_windows = n_windows
+        self.n_start_windows, self.with_summaries = n_windows, with_summaries
         self.last = BaselineNetwork("last", n_channels, 0)
         seeds = torch.randint(2**31 - 1, (n_channels,)).tolist()
         self.grown = nn.ModuleList(QuantileForest(n_trees, seed) for seed in seeds)
@@ -60,12 +65,13 @@ class ForestNetwork(ClosedForm):
         ahead = [batch for batch in ahead if len(batch.asked)]
         if not ahead:
             return
-        columns, changes = [_Columns(b) for b in ahead], [self._changes(b) for b in ahead]
+        columns, changes = [self._columns(b) for b in ahead], [self._changes(b) for b in ahead]
+        numbers = NUMBERS_PER_WINDOW * self.n_start_windows
         for channel, forest in enumerate(self.forests):
             seen = [batch.observed[..., channel] > 0 for batch in ahead]
             x = torch.cat([of(channel)[s] for of, s in zip(columns, seen, strict=True)])
             y = torch.cat([of[..., channel][s] for of, s in zip(changes, seen, strict=True)])
-            most = max(MOST_NUMBERS // (x.shape[1] * len(self.grown)), FEWEST_TARGETS)
+            most = max(int(numbers // (x.shape[1] * len(self.grown))), FEWEST_TARGETS)
             if len(y) >= FEWEST_TARGETS:
                 forest.fit(x[:most], y[:most])
 
@@ -77,7 +83,7 @@ class ForestNetwork(ClosedForm):
         ahead = batch.take(chosen)
         if not len(ahead.asked):
             return found, age
-        guess, columns = self.last.guess(ahead)[0], _Columns(ahead)
+        guess, columns = self.last.guess(ahead)[0], self._columns(ahead)
         better = found[chosen]
         for channel, forest in enumerate(self.forests):
             if forest.is_grown:
@@ -86,6 +92,10 @@ class ForestNetwork(ClosedForm):
                 better[..., channel, :] = guess[..., channel, None] + change.reshape(shape)
         found[chosen] = better
         return found, age
+
+    def _columns(self, batch: Batch) -> _Columns:
+        """What the forests see."""
+        return _Columns(batch, with_summaries=self.with_summaries)
 
     def _changes(self, batch: Batch) -> Tensor:
         """What the nearest value leaves, (batch, n_queries, channels)."""
@@ -102,10 +112,11 @@ class _Columns:
 
     Of the channel: the lagged values and the mean, relative to the last value, with their ages and
     the spread; seasonal values, relative to it; it, and its age. Of all channels: the last values,
-    the last changes and their ages. Lead, phases and known inputs.
+    the last changes and their ages, and summaries if they are asked for. Lead, phases and known
+    inputs.
     """
 
-    def __init__(self, batch: Batch) -> None:
+    def __init__(self, batch: Batch, *, with_summaries: bool) -> None:
         side = batch.left
         count, mean, variance = moments(batch)
         value, age = nearest(batch)
@@ -121,6 +132,9 @@ class _Columns:
         if last.shape[1] > 1:
             others = torch.cat([last, -changes[..., 1:2].sum(-1), ages[..., 0]], -1)
             asked.append(others[:, None].expand(*side.lead.shape, -1))
+        if with_summaries:
+            told = summaries(batch).to(last)
+            asked.append(told[:, None].expand(*side.lead.shape, -1))
         self.shared = torch.cat(asked, -1)
 
     def __call__(self, channel: int) -> Tensor:
