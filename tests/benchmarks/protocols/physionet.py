@@ -139,7 +139,7 @@ def combined(given: argparse.Namespace) -> ode.AutoForecaster:
     latent = DEFAULTS | {"n_members": 1, "balance": 0.5} | params(given.params)
     candidates = [
         ode.BaselineForecaster(method="channels", seasonality=None),
-        ode.ForestForecaster(n_trees=20, n_windows=MOST_WINDOWS, seasonality=None),
+        ode.ForestForecaster(n_trees=20, n_windows=MOST_WINDOWS, summaries=True, seasonality=None),
         ode.LatentODEForecaster().set_params(**latent),
     ]
     return ode.AutoForecaster(
