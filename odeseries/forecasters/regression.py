@@ -54,11 +54,11 @@ class Regression:
         Regression or None
             None if that serves no others either: it is best to foretell no change.
         """
-        for columns, changes in ((x, y), (_within(x), _within(y))):
-            found = cls._least(columns, changes)
-            if not is_for_few(torch.ones_like(y), y, y - found(x)):
-                return found
-        return None
+        found = cls._least(x, y)
+        if not found._is_for_few(x, y):
+            return found
+        tamed = cls._least(_within(x), _within(y))
+        return None if tamed._is_for_few(x, y) else tamed
 
     @classmethod
     def _least(cls, x: Tensor, y: Tensor) -> Self:
@@ -73,6 +73,9 @@ class Regression:
         """Changes foretold for columns (n, n_columns)."""
         z = ((x - self.centre) / self.size).clamp(-CLIP, CLIP)
         return (z @ self.weights[1:] + self.weights[0]).clamp(*self.bounds)
+
+    def _is_for_few(self, x: Tensor, y: Tensor) -> bool:
+        return is_for_few(torch.ones_like(y), y, y - self(x))
 
 
 def is_for_few(n: Tensor, before: Tensor, after: Tensor) -> bool:
