@@ -50,9 +50,9 @@ def shuffled(n: int, size: int, rng: np.random.Generator, device: torch.device) 
 
 def _norm(grads: list[Tensor]) -> float:
     """Euclidean norm of all together, which are copied into one: cheaper than one norm each."""
-    return (
-        float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in grads]))) if grads else 0.0
-    )
+    if not grads:
+        return 0.0
+    return float(torch.linalg.vector_norm(torch.cat([g.flatten() for g in grads])))
 
 
 class Loop(Generic[B]):

@@ -12,6 +12,7 @@ import torch
 import odeseries as ode
 from odeseries.forecasters.across import Across, _ridge
 from odeseries.sampling import cutoff_windows
+from tests.conftest import errors_from
 
 N_SERIES, CUTOFF = 150, 1.0
 
@@ -38,10 +39,7 @@ def fitted(method: str, panel: pd.DataFrame) -> ode.BaselineForecaster:
 
 def error(model: ode.BaselineForecaster, panel: pd.DataFrame) -> float:
     """Root of the mean squared error of the second channel after the cutoff."""
-    rest = panel.loc[110:]
-    early = rest.index.get_level_values(1) < CUTOFF
-    found = model.predict(rest[~early].index, history=rest[early])
-    return float(((found - rest[~early])["second"] ** 2).mean() ** 0.5)
+    return float((errors_from(CUTOFF, model, panel.loc[110:])["second"] ** 2).mean() ** 0.5)
 
 
 def test_a_channel_is_foretold_from_another_one(panel: pd.DataFrame, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import torch
 import odeseries as ode
 from odeseries.forecasters.summaries import N_SUMMARIES, summaries
 from odeseries.sampling import cutoff_windows
+from tests.conftest import errors_from
 
 N_SERIES, CUTOFF = 200, 1.0
 
@@ -39,10 +40,7 @@ def forest(panel: pd.DataFrame, *, told: bool) -> ode.ForestForecaster:
 
 def error(model: ode.ForestForecaster, panel: pd.DataFrame) -> float:
     """Mean absolute error of the second channel after the cutoff."""
-    rest = panel.loc[N_SERIES - 50 :]
-    early = rest.index.get_level_values(1) < CUTOFF
-    found = model.predict(rest[~early].index, history=rest[early])
-    return float((found - rest[~early])["second"].abs().mean())
+    return float(errors_from(CUTOFF, model, panel.loc[N_SERIES - 50 :])["second"].abs().mean())
 
 
 def test_a_forest_that_is_told_the_largest_value_uses_it(

@@ -22,11 +22,10 @@ FARTHEST = 5.0
 class Across(nn.Module):
     """Ridge regression of errors on the summaries of all channels, the same for a whole window.
 
-    Each channel's penalty is the one with the least
-    squared cross-validation error. The correction is shrunk by the square of the ratio of the
-    standard error of its held-out gain to this gain, to nothing if need be. So channels with few
-    values are left as they are, and so are those of which only a few extreme values are foretold
-    better, and the others much worse.
+    Each channel's penalty is the one with the least squared cross-validation error. The correction
+    is shrunk by the square of the ratio of the standard error of its held-out gain to this gain, to
+    nothing if need be. So channels with few values are left as they are, and so are those of which
+    only a few extreme values are foretold better, and the others much worse.
 
     Parameters
     ----------

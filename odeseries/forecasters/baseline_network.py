@@ -9,7 +9,7 @@ from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.across import Across
-from odeseries.forecasters.regression import CLIP, Regression
+from odeseries.forecasters.regression import CLIP, Regression, standardised
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
@@ -108,7 +108,7 @@ class BaselineNetwork(ClosedForm):
             return torch.where(seen, mean[:, None].double().expand_as(value), 0.0), age
         value = torch.where(seen, value, 0.0)
         if self.method in REGRESSED:
-            columns = ((_design(batch) - self.centre) / self.size).clamp(-CLIP, CLIP)
+            columns = standardised(_design(batch), self.centre, self.size)
             more = (columns * self.weights[:, 1:]).sum(-1) + self.weights[:, 0]
             more = more.clamp(self.bounds[:, 0], self.bounds[:, 1])
             if self.across is not None:

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-__all__ = ["CLIP", "Regression", "is_for_few"]
+__all__ = ["CLIP", "Regression", "is_for_few", "standardised"]
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 CLIP = 10.0
@@ -65,17 +65,22 @@ class Regression:
         """With the least generalised cross-validation error."""
         spread = x.std(0)
         centre, size = x.mean(0), torch.where(spread > 1e-9, spread, 1.0)
-        z = ((x - centre) / size).clamp(-CLIP, CLIP)
+        z = standardised(x, centre, size)
         weights = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
         return cls(centre, size, weights, torch.stack([y.min(), y.max()]))
 
     def __call__(self, x: Tensor) -> Tensor:
         """Changes foretold for columns (n, n_columns)."""
-        z = ((x - self.centre) / self.size).clamp(-CLIP, CLIP)
+        z = standardised(x, self.centre, self.size)
         return (z @ self.weights[1:] + self.weights[0]).clamp(*self.bounds)
 
     def _is_for_few(self, x: Tensor, y: Tensor) -> bool:
         return is_for_few(torch.ones_like(y), y, y - self(x))
+
+
+def standardised(x: Tensor, centre: Tensor, size: Tensor) -> Tensor:
+    """Columns (..., n_columns) in standard deviations."""
+    return ((x - centre) / size).clamp(-CLIP, CLIP)
 
 
 def is_for_few(n: Tensor, before: Tensor, after: Tensor) -> bool:
