@@ -59,6 +59,7 @@ def odeseries_solvers() -> dict[str, type[Solver]]:
 def odeseries_forecasters() -> dict[str, type[Forecaster]]:
     """Forecasters of the package."""
     from odeseries.forecasters.baseline import BaselineForecaster
+    from odeseries.forecasters.boosted import BoostedForecaster
     from odeseries.forecasters.forest import ForestForecaster
     from odeseries.forecasters.latent_ode import LatentODEForecaster
     from odeseries.forecasters.latent_sde import LatentSDEForecaster
@@ -68,6 +69,7 @@ def odeseries_forecasters() -> dict[str, type[Forecaster]]:
 
     return {
         "baseline": BaselineForecaster,
+        "boosted": BoostedForecaster,
         "forest": ForestForecaster,
         "latent_ode": LatentODEForecaster,
         "latent_sde": LatentSDEForecaster,

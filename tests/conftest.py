@@ -12,9 +12,7 @@ import odeseries as ode
 FAST = {"max_epochs": 3, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
 
 
-def errors_from(
-    cutoff: float, model: ode.BaselineForecaster | ode.ForestForecaster, panel: pd.DataFrame
-) -> pd.DataFrame:
+def errors_from(cutoff: float, model: ode.BaseForecaster, panel: pd.DataFrame) -> pd.DataFrame:
     """Those of forecasts of all rows from a cutoff on, from what comes before it."""
     early = panel.index.get_level_values(1) < cutoff
     asked = panel[~early]

@@ -137,6 +137,19 @@ def test_baseline(check: TestCheck) -> None:
 
 
 @conforms(
+    *named("forecaster", "boosted"),
+    params={"n_rounds": 5},
+    expected_failures={
+        "loss_is_one_number_per_window": CLOSED,
+        "training_lowers_the_loss": CLOSED,
+    },
+)
+def test_boosted(check: TestCheck) -> None:
+    """Boosted trees on what a regression leaves."""
+    check()
+
+
+@conforms(
     *named("forecaster", "forest"),
     params={"n_trees": 5},
     expected_failures={
@@ -177,6 +190,7 @@ def test_every_forecaster_is_tested() -> None:
         named(
             "forecaster",
             "baseline",
+            "boosted",
             "forest",
             "latent_ode",
             "latent_sde",

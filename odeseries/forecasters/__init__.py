@@ -4,6 +4,7 @@ from odeseries.forecasters.assembly import flow_network, n_row_features
 from odeseries.forecasters.auto import AutoForecaster
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
+from odeseries.forecasters.boosted import BoostedForecaster
 from odeseries.forecasters.forest import ForestForecaster
 from odeseries.forecasters.latent_ode import LatentODEForecaster
 from odeseries.forecasters.latent_sde import LatentSDEForecaster
@@ -15,6 +16,7 @@ __all__ = [
     "AutoForecaster",
     "BaseForecaster",
     "BaselineForecaster",
+    "BoostedForecaster",
     "ForestForecaster",
     "LatentODEForecaster",
     "LatentSDEForecaster",

@@ -14,7 +14,7 @@ from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.windows import Batch, Side
 
-__all__ = ["METHODS", "REGRESSED", "BaselineNetwork", "is_between", "n_features"]
+__all__ = ["METHODS", "REGRESSED", "BaselineNetwork", "errors_of", "is_between", "n_features"]
 
 TAILS = (0.001, 0.005)
 TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
@@ -78,10 +78,8 @@ class BaselineNetwork(ClosedForm):
             self._regress_across(self.across, batches)
         guesses = [self.guess(batch) for batch in batches]
         for channel in range(len(self.table)):
-            parts = [_errors(channel, *one) for one in zip(batches, guesses, strict=True)]
-            age, error = (torch.cat(part) for part in zip(*parts, strict=True))
-            if len(error):
-                self._tabulate(channel, age, error)
+            pairs = [errors_of(channel, *one) for one in zip(batches, guesses, strict=True)]
+            self.tabulate(channel, pairs)
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
@@ -137,8 +135,11 @@ class BaselineNetwork(ClosedForm):
         seen = [(b.observed > 0) & ~is_between(b)[:, None, None] for b in batches]
         across.fit(batches, errors, seen)
 
-    def _tabulate(self, channel: int, age: Tensor, error: Tensor) -> None:
-        """Quantiles of the errors in bins of the age."""
+    def tabulate(self, channel: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
+        """Quantiles of a channel's errors in bins of the age, of ages and errors (n,)."""
+        age, error = (torch.cat(part) for part in zip(*pairs, strict=True))
+        if not len(error):
+            return
         bins = 1 if self.method == "climatology" else min(N_BINS, max(len(age) // PER_BIN, 1))
         groups = age.argsort(stable=True).tensor_split(bins)
         levels = TABLE.to(error.device)
@@ -153,7 +154,7 @@ def n_features(n_lags: int, n_seasonal: int, n_phases: int, n_inputs: int) -> in
     return (n_lags + 1 + n_seasonal) * (1 + len(FADES)) + n_phases + n_inputs + 1
 
 
-def _errors(channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+def errors_of(channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     """Ages and errors of the observed targets of a channel."""
     guess, age = guesses
     seen = batch.observed[..., channel] > 0

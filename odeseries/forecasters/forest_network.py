@@ -8,9 +8,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from odeseries.anchoring import moments, nearest
-from odeseries.forecasters.baseline_network import BaselineNetwork, is_between
-from odeseries.forecasters.summaries import summaries
+from odeseries.forecasters.baseline_network import BaselineNetwork
+from odeseries.forecasters.columns import Columns, Examples, is_ahead
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.trees import QuantileForest
@@ -61,16 +60,13 @@ class ForestNetwork(ClosedForm):
     def start(self, batches: Sequence[Batch]) -> None:
         """Grow the forests."""
         self.last.start(batches)
-        ahead = [batch.take(_is_ahead(batch)) for batch in batches]
-        ahead = [batch for batch in ahead if len(batch.asked)]
-        if not ahead:
+        examples = Examples(batches, with_summaries=self.with_summaries)
+        if not examples.batches:
             return
-        columns, changes = [self._columns(b) for b in ahead], [self._changes(b) for b in ahead]
+        changes = [batch.targets - self.last.guess(batch)[0] for batch in examples.batches]
         numbers = NUMBERS_PER_WINDOW * self.n_start_windows
         for channel, forest in enumerate(self.forests):
-            seen = [batch.observed[..., channel] > 0 for batch in ahead]
-            x = torch.cat([of(channel)[s] for of, s in zip(columns, seen, strict=True)])
-            y = torch.cat([of[..., channel][s] for of, s in zip(changes, seen, strict=True)])
+            x, y = examples.columns(channel), examples.values(channel, changes)
             most = max(int(numbers // (x.shape[1] * len(self.grown))), FEWEST_TARGETS)
             if len(y) >= FEWEST_TARGETS:
                 forest.fit(x[:most], y[:most])
@@ -79,11 +75,12 @@ class ForestNetwork(ClosedForm):
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """The nearest value and the quantiles of its change."""
         found, age = self.last.quantiles(batch, levels)
-        chosen = _is_ahead(batch)
+        chosen = is_ahead(batch)
         ahead = batch.take(chosen)
         if not len(ahead.asked):
             return found, age
-        guess, columns = self.last.guess(ahead)[0], self._columns(ahead)
+        guess = self.last.guess(ahead)[0]
+        columns = Columns(ahead, with_summaries=self.with_summaries)
         better = found[chosen]
         for channel, forest in enumerate(self.forests):
             if forest.is_grown:
@@ -92,52 +89,3 @@ class ForestNetwork(ClosedForm):
                 better[..., channel, :] = guess[..., channel, None] + change.reshape(shape)
         found[chosen] = better
         return found, age
-
-    def _columns(self, batch: Batch) -> _Columns:
-        """What the forests see."""
-        return _Columns(batch, with_summaries=self.with_summaries)
-
-    def _changes(self, batch: Batch) -> Tensor:
-        """What the nearest value leaves, (batch, n_queries, channels)."""
-        return batch.targets - self.last.guess(batch)[0]
-
-
-def _is_ahead(batch: Batch) -> Tensor:
-    """Which windows are forecasts, (batch,)."""
-    return batch.left.present & ~is_between(batch)
-
-
-class _Columns:
-    """What the forests see of every query of forecasts, channel by channel.
-
-    Of the channel: the lagged values and the mean, relative to the last value, with their ages and
-    the spread; seasonal values, relative to it; it, and its age. Of all channels: the last values,
-    the last changes and their ages, and summaries if they are asked for. Lead, phases and known
-    inputs.
-    """
-
-    def __init__(self, batch: Batch, *, with_summaries: bool) -> None:
-        side = batch.left
-        count, mean, variance = moments(batch)
-        value, age = nearest(batch)
-        last = side.lags[..., 0] * side.lag_mask[..., 0]
-        changes = (side.lags - side.lags[..., :1]) * side.lag_mask
-        ages = side.lag_ages * side.lag_mask
-        centre = ((mean - last) * (count > 0))[..., None]
-        spread = torch.stack([variance.clamp(min=0).sqrt(), torch.log1p(count)], -1)
-        self.own = torch.cat([centre, changes[..., 1:], ages, spread], -1)
-        moving = (side.seasonal - value[..., None]) * side.seasonal_mask
-        self.at = torch.cat([moving, value[..., None], age[..., None]], -1)
-        asked = [side.lead[..., None], batch.phases, batch.inputs]
-        if last.shape[1] > 1:
-            others = torch.cat([last, -changes[..., 1:2].sum(-1), ages[..., 0]], -1)
-            asked.append(others[:, None].expand(*side.lead.shape, -1))
-        if with_summaries:
-            told = summaries(batch).to(last)
-            asked.append(told[:, None].expand(*side.lead.shape, -1))
-        self.shared = torch.cat(asked, -1)
-
-    def __call__(self, channel: int) -> Tensor:
-        """Of a channel, (batch, n_queries, n_columns)."""
-        own = self.own[:, None, channel].expand(*self.shared.shape[:2], -1)
-        return torch.cat([own, self.at[..., channel, :], self.shared], -1)

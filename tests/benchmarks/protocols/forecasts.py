@@ -31,6 +31,7 @@ FORECASTERS: dict[str, type[Any]] = {
     "linear_sde": ode.LinearSDEForecaster,
     "baseline": ode.BaselineForecaster,
     "forest": ode.ForestForecaster,
+    "boosted": ode.BoostedForecaster,
 }
 
 

@@ -133,13 +133,13 @@ SIMPLE = {"last": last, "ridge": ridge}
 
 
 def combined(given: argparse.Namespace) -> ode.AutoForecaster:
-    """Latent ODE, regression on all channels and forests, averaged by the package's own rule."""
+    """Latent ODE, forests and boosted trees, averaged by the package's own rule."""
     torch.set_num_threads(1)
     shared = {name: DEFAULTS[name] for name in ("cutoffs", "target_transformer")}
     latent = DEFAULTS | {"n_members": 1, "balance": 0.5} | params(given.params)
     candidates = [
-        ode.BaselineForecaster(method="channels", seasonality=None),
         ode.ForestForecaster(n_trees=20, n_windows=MOST_WINDOWS, summaries=True, seasonality=None),
+        ode.BoostedForecaster(seasonality=None),
         ode.LatentODEForecaster().set_params(**latent),
     ]
     return ode.AutoForecaster(

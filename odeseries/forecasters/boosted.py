@@ -1,0 +1,80 @@
+"""The forecaster of boosted trees on what a regression leaves."""
+
+from __future__ import annotations
+
+from numbers import Integral
+from typing import Any, ClassVar
+
+from sklearn.utils._param_validation import Interval
+
+from odeseries.forecasters.base import BaseForecaster
+from odeseries.forecasters.baseline_network import n_features
+from odeseries.forecasters.boosted_network import BoostedNetwork
+from odeseries.forecasters.parts import make_sizes
+from odeseries.recipe import Spec
+
+__all__ = ["BoostedForecaster"]
+
+
+class BoostedForecaster(BaseForecaster):
+    """Gradient-boosted trees on what a regression leaves: no dynamics, for panels of many series.
+
+    A ridge regression foretells each channel from its own lags and from what all channels of a
+    window tell, as `BaselineForecaster` with ``method="channels"`` does. Boosted trees foretell
+    what it leaves, from lagged and seasonal values, their ages, the lead, the phases of the
+    periods, known inputs, and what all channels did. Unlike `ForestForecaster` it goes beyond the
+    changes that it has seen where they follow a line. Its distribution is that of the errors, by
+    the age of the last value, of trees on windows that they have not seen: those of one half of the
+    training foretell the other one.
+
+    Between two observations it answers with the straight line, before them as the regression does.
+
+    Parameters
+    ----------
+    horizon : str, Timedelta or float, optional
+        How far ahead forecasts go; 10 % of the longest series by default.
+    n_rounds : int, default=100
+        Trees, each grown on what those before it leave.
+    summaries : bool, default=True
+        Whether the trees also see the first, least and largest value, the mean, the spread and the
+        number of values of every channel.
+    n_rows, n_lags, seasonality, cutoffs, validation_fraction, targets, target_transformer, \
+duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks, checkpoint_dir
+        As in `LatentODEForecaster`; what concerns the training by batches alone changes nothing.
+
+    Attributes
+    ----------
+    periods_, horizon_
+        As in `LatentODEForecaster`.
+
+    References
+    ----------
+    Friedman, J. H. (2001). Greedy Function Approximation: A Gradient Boosting Machine. Annals of
+    Statistics 29, 1189. Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, odeseries as ode
+    >>> times = np.sort(np.random.default_rng(0).uniform(0, 60, 400))
+    >>> y = pd.Series(np.sin(times) ** 3, index=times)
+    >>> model = ode.BoostedForecaster(horizon=2.0, random_state=0).fit(y)
+    >>> bool(abs(model.predict([61.0]).iloc[0] - np.sin(61.0) ** 3) < 0.2)
+    True
+    """
+
+    _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
+        **BaseForecaster._parameter_constraints,
+        "n_rounds": [Interval(Integral, 1, None, closed="left")],
+        "summaries": ["boolean"],
+    }
+
+    n_rounds: int = 100
+    summaries: bool = True
+
+    def build(self, spec: Spec) -> BoostedNetwork:
+        """Make a network without anything to be trained by batches."""
+        sizes = make_sizes(spec, self.n_lags, 1)
+        n_columns = n_features(sizes.n_lags, sizes.n_seasonal, sizes.n_query_phases, sizes.n_inputs)
+        return BoostedNetwork(
+            spec.n_channels, n_columns, self.n_rounds, with_summaries=self.summaries
+        )

@@ -1,0 +1,109 @@
+"""Forecasts by a regression and boosted trees of what it leaves, in the form of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from odeseries.anchoring import nearest
+from odeseries.forecasters.baseline_network import BaselineNetwork, errors_of
+from odeseries.forecasters.columns import Columns, Examples, is_ahead
+from odeseries.forecasters.summaries import summaries
+from odeseries.trees import BoostedTrees
+from odeseries.windows import Batch
+
+__all__ = ["BoostedNetwork"]
+
+FEWEST_TARGETS = 100
+MOST_TARGETS = 20_000
+NUMBERS = 4 * 10**8
+"""In the columns of all channels, so that hundreds of channels take minutes, not hours."""
+MANY_WINDOWS = 16384
+
+
+class BoostedNetwork(BaselineNetwork):
+    """The regression, and for each channel boosted trees of what it leaves of forecasts.
+
+    The quantiles are those of the errors of trees that had not seen the targets. What lies
+    between or before the observations, and a channel with few targets, is left to the regression.
+
+    Parameters
+    ----------
+    n_channels, n_columns : int
+        As `BaselineNetwork` takes them.
+    n_rounds : int
+        Trees of a channel.
+    with_summaries : bool
+        Whether they see summaries of all channels.
+    """
+
+    def __init__(
+        self, n_channels: int, n_columns: int, n_rounds: int, *, with_summaries: bool
+    ) -> None:
+        super().__init__("channels" if n_channels > 1 else "lags", n_channels, n_columns)
+        self.n_start_windows, self.with_summaries = MANY_WINDOWS, with_summaries
+        seeds = torch.randint(2**31 - 1, (n_channels,)).tolist()
+        self.grown = nn.ModuleList(BoostedTrees(n_rounds, seed) for seed in seeds)
+
+    @property
+    def trees(self) -> list[BoostedTrees]:
+        """The trees of every channel."""
+        return cast(list[BoostedTrees], list(self.grown))
+
+    @torch.no_grad()
+    def start(self, batches: Sequence[Batch]) -> None:
+        """Fit the regression, grow the trees, and tabulate the errors of those that are grown."""
+        super().start(batches)
+        examples = Examples(batches, with_summaries=self.with_summaries)
+        if not examples.batches:
+            return
+        guesses = [self.guess(batch)[0] for batch in examples.batches]
+        left = [b.targets - guess for b, guess in zip(examples.batches, guesses, strict=True)]
+        ages = [nearest(batch)[1].double() for batch in examples.batches]
+        groups = _groups(examples.batches)
+        others = [batch.take(~is_ahead(batch)) for batch in batches]
+        elsewhere = [(batch, self.guess(batch)) for batch in others if len(batch.asked)]
+        for channel, trees in enumerate(self.trees):
+            x, y = examples.columns(channel), examples.values(channel, left)
+            if len(y) < FEWEST_TARGETS:
+                continue
+            most = min(MOST_TARGETS, max(NUMBERS // (x.shape[1] * len(self.grown)), FEWEST_TARGETS))
+            x, y = x[:most], y[:most]
+            group, age = (examples.values(channel, of)[:most] for of in (groups, ages))
+            errors = y - trees.cross_fitted(x, y, group)
+            trees.fit(x, y)
+            pairs = [errors_of(channel, *one) for one in elsewhere]
+            self.tabulate(channel, [(age, errors), *pairs])
+
+    def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Guess and age at every query, (batch, n_queries, channels)."""
+        value, age = super().guess(batch)
+        chosen = is_ahead(batch)
+        ahead = batch.take(chosen)
+        if len(ahead.asked):
+            value[chosen] += self._corrections(ahead)
+        return value, age
+
+    def _corrections(self, ahead: Batch) -> Tensor:
+        """What the trees foretell of forecasts, (batch, n_queries, channels)."""
+        columns = Columns(ahead, with_summaries=self.with_summaries)
+        out = torch.zeros_like(ahead.targets, dtype=torch.float64)
+        for channel, trees in enumerate(self.trees):
+            if trees.is_grown:
+                found = trees.predict(columns(channel).flatten(0, 1))
+                out[..., channel] = found.view(out.shape[:2])
+        return out
+
+
+def _groups(batches: Sequence[Batch]) -> list[Tensor]:
+    """A number for every window, the same for all of which the same is seen."""
+    told = torch.cat([summaries(batch) for batch in batches])
+    number = torch.unique(told, dim=0, return_inverse=True)[1]
+    parts = number.split([len(batch.asked) for batch in batches])
+    return [
+        part[:, None, None].expand_as(batch.targets)
+        for part, batch in zip(parts, batches, strict=True)
+    ]
