@@ -103,3 +103,9 @@ class Lags(LatentODE):
     """The regression on lags."""
 
     forecaster: ClassVar[type] = ode.BaselineForecaster
+
+
+class Boosted(LatentODE):
+    """Boosted trees on what a regression leaves."""
+
+    forecaster: ClassVar[type] = ode.BoostedForecaster
