@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from odeseries.anchoring import nearest
 from odeseries.forecasters.baseline_network import BaselineNetwork, errors_of
-from odeseries.forecasters.columns import Columns, Examples, is_ahead
+from odeseries.forecasters.columns import Columns, Examples, drawn, is_ahead
 from odeseries.forecasters.summaries import summaries
 from odeseries.trees import BoostedTrees
 from odeseries.windows import Batch
@@ -71,8 +71,9 @@ class BoostedNetwork(BaselineNetwork):
             if len(y) < FEWEST_TARGETS:
                 continue
             most = min(MOST_TARGETS, max(NUMBERS // (x.shape[1] * len(self.grown)), FEWEST_TARGETS))
-            x, y = x[:most], y[:most]
-            group, age = (examples.values(channel, of)[:most] for of in (groups, ages))
+            kept = drawn(len(y), most, trees.seed).to(y.device)
+            x, y = x[kept], y[kept]
+            group, age = (examples.values(channel, of)[kept] for of in (groups, ages))
             errors = y - trees.cross_fitted(x, y, group)
             trees.fit(x, y)
             pairs = [errors_of(channel, *one) for one in elsewhere]

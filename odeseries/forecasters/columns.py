@@ -12,12 +12,20 @@ from odeseries.forecasters.baseline_network import is_between
 from odeseries.forecasters.summaries import summaries
 from odeseries.windows import Batch
 
-__all__ = ["Columns", "Examples", "is_ahead"]
+__all__ = ["Columns", "Examples", "drawn", "is_ahead"]
 
 
 def is_ahead(batch: Batch) -> Tensor:
     """Which windows are forecasts, (batch,)."""
     return batch.left.present & ~is_between(batch)
+
+
+def drawn(n: int, most: int, seed: int) -> Tensor:
+    """Positions of n examples; of more than there may be, some at random, in their order."""
+    if n <= most:
+        return torch.arange(n)
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randperm(n, generator=generator)[:most].sort().values
 
 
 class Columns:

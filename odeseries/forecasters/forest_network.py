@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.forecasters.baseline_network import BaselineNetwork
-from odeseries.forecasters.columns import Columns, Examples, is_ahead
+from odeseries.forecasters.columns import Columns, Examples, drawn, is_ahead
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.trees import QuantileForest
@@ -69,7 +69,8 @@ class ForestNetwork(ClosedForm):
             x, y = examples.columns(channel), examples.values(channel, changes)
             most = max(int(numbers // (x.shape[1] * len(self.grown))), FEWEST_TARGETS)
             if len(y) >= FEWEST_TARGETS:
-                forest.fit(x[:most], y[:most])
+                kept = drawn(len(y), most, forest.seed).to(y.device)
+                forest.fit(x[kept], y[kept])
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
