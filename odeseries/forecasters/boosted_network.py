@@ -60,24 +60,32 @@ class BoostedNetwork(BaselineNetwork):
         examples = Examples(batches, with_summaries=self.with_summaries)
         if not examples.batches:
             return
-        guesses = [self.guess(batch)[0] for batch in examples.batches]
-        left = [b.targets - guess for b, guess in zip(examples.batches, guesses, strict=True)]
+        left = [batch.targets - self.guess(batch)[0] for batch in examples.batches]
         ages = [nearest(batch)[1].double() for batch in examples.batches]
         groups = _groups(examples.batches)
         others = [batch.take(~is_ahead(batch)) for batch in batches]
         elsewhere = [(batch, self.guess(batch)) for batch in others if len(batch.asked)]
-        for channel, trees in enumerate(self.trees):
-            x, y = examples.columns(channel), examples.values(channel, left)
-            if len(y) < FEWEST_TARGETS:
-                continue
-            most = min(MOST_TARGETS, max(NUMBERS // (x.shape[1] * len(self.grown)), FEWEST_TARGETS))
-            kept = drawn(len(y), most, trees.seed).to(y.device)
-            x, y = x[kept], y[kept]
-            group, age = (examples.values(channel, of)[kept] for of in (groups, ages))
-            errors = y - trees.cross_fitted(x, y, group)
-            trees.fit(x, y)
-            pairs = [errors_of(channel, *one) for one in elsewhere]
-            self.tabulate(channel, [(age, errors), *pairs])
+        for channel in range(len(self.trees)):
+            found = self._grow(channel, examples, left, groups)
+            if found is not None:
+                kept, errors = found
+                pairs = [errors_of(channel, *one) for one in elsewhere]
+                self.tabulate(channel, [(examples.values(channel, ages)[kept], errors), *pairs])
+
+    def _grow(
+        self, channel: int, examples: Examples, left: list[Tensor], groups: list[Tensor]
+    ) -> tuple[Tensor, Tensor] | None:
+        """Grow a channel's trees; the targets learned from, and their errors had they not been."""
+        x, y = examples.columns(channel), examples.values(channel, left)
+        if len(y) < FEWEST_TARGETS:
+            return None
+        trees, numbers = self.trees[channel], x.shape[1] * len(self.grown)
+        most = min(MOST_TARGETS, max(NUMBERS // numbers, FEWEST_TARGETS))
+        kept = drawn(len(y), most, trees.seed).to(y.device)
+        x, y = x[kept], y[kept]
+        errors = y - trees.cross_fitted(x, y, examples.values(channel, groups)[kept])
+        trees.fit(x, y)
+        return kept, errors
 
     def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Guess and age at every query, (batch, n_queries, channels)."""
