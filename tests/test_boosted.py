@@ -182,6 +182,20 @@ def test_a_channel_with_few_targets_is_left_to_the_regression(
     pd.testing.assert_frame_equal(found, errors_from(CUTOFF, line.fit(short), short))
 
 
+def test_wild_values_leave_a_channel_to_the_regression(panel: pd.DataFrame) -> None:
+    """A few mistyped values, in which trees see a pattern, are not worth what all others lose."""
+    wild = panel.copy()
+    early = wild.index.get_level_values(1) < CUTOFF
+    rng = np.random.default_rng(1)
+    wild["second"] = rng.normal(size=len(wild))
+    late = np.nonzero(~early)[0]
+    wild.iloc[rng.choice(late, 25, replace=False), 1] = 3000.0
+    model = forecaster().fit(wild)
+    assert not model._fitted.net.trees[1].is_grown
+    found = errors_from(CUTOFF, model, wild)["second"].abs()
+    assert found.median() < 30
+
+
 def test_many_channels_are_learned_from_fewer_targets(
     panel: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
 ) -> None:

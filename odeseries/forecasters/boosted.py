@@ -28,6 +28,7 @@ class BoostedForecaster(BaseForecaster):
     training foretell the other one.
 
     Between two observations it answers with the straight line, before them as the regression does.
+    So it does for a channel with few targets, or where trees would serve a few wild values alone.
 
     Parameters
     ----------

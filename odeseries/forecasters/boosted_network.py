@@ -22,13 +22,16 @@ MOST_TARGETS = 20_000
 NUMBERS = 4 * 10**8
 """In the columns of all channels, so that hundreds of channels take minutes, not hours."""
 MANY_WINDOWS = 16384
+COST = 1.1
+"""How many times the mean absolute error without trees that with trees may be."""
 
 
 class BoostedNetwork(BaselineNetwork):
     """The regression, and for each channel boosted trees of what it leaves of forecasts.
 
     The quantiles are those of the errors of trees that had not seen the targets. What lies
-    between or before the observations, and a channel with few targets, is left to the regression.
+    between or before the observations is left to the regression, and so is a channel with few
+    targets, or one where trees foretell a few wild values at the cost of all others.
 
     Parameters
     ----------
@@ -75,7 +78,7 @@ class BoostedNetwork(BaselineNetwork):
     def _grow(
         self, channel: int, examples: Examples, left: list[Tensor], groups: list[Tensor]
     ) -> tuple[Tensor, Tensor] | None:
-        """Grow a channel's trees; the targets learned from, and their errors had they not been."""
+        """Grow a channel's trees, if they help; which targets they saw, and errors had they not."""
         x, y = examples.columns(channel), examples.values(channel, left)
         if len(y) < FEWEST_TARGETS:
             return None
@@ -84,6 +87,8 @@ class BoostedNetwork(BaselineNetwork):
         kept = drawn(len(y), most, trees.seed).to(y.device)
         x, y = x[kept], y[kept]
         errors = y - trees.cross_fitted(x, y, examples.values(channel, groups)[kept])
+        if errors.abs().mean() > COST * y.abs().mean():
+            return None
         trees.fit(x, y)
         return kept, errors
 

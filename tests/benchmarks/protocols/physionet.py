@@ -33,7 +33,7 @@ from tests.benchmarks.protocols.forecasts import DATA, Timer, made, mean_forecas
 
 SPLIT_SEED = 42
 N_DRAWS = 500
-MOST_WINDOWS = 16384
+MOST_WINDOWS = 8192
 HOURS, HALF_A_MINUTE = 24.0, 1 / 120
 DEFAULTS: dict[str, object] = {
     "cutoffs": HOURS - HALF_A_MINUTE,
