@@ -164,7 +164,7 @@ class BoostedTrees(Trees):
     n_trees : int
         Trees, each grown on what those before it leave.
     seed : int
-        Of the columns that they may split by, and of the folds.
+        Of the columns that they may split by, and of the halves.
 
     References
     ----------

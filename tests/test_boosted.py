@@ -102,7 +102,7 @@ def test_values_without_anything_to_split_by_are_foretold_by_their_mean() -> Non
 
 @pytest.fixture(scope="module")
 def panel() -> pd.DataFrame:
-    """Of two channels; the second goes on along a line, from where the first was positive last."""
+    """Of two channels; the second goes on at its level, or above it if the first was once high."""
     rng = np.random.default_rng(0)
     parts = {}
     for i in range(N_SERIES):

@@ -8,7 +8,6 @@ from sklearn.utils._param_validation import StrOptions
 
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline_network import METHODS, BaselineNetwork, n_features
-from odeseries.forecasters.parts import make_sizes
 from odeseries.recipe import Spec
 
 __all__ = ["BaselineForecaster"]
@@ -63,6 +62,5 @@ duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks
 
     def build(self, spec: Spec) -> BaselineNetwork:
         """Make a network without anything to be trained."""
-        sizes = make_sizes(spec, self.n_lags, 1)
-        n_columns = n_features(sizes.n_lags, sizes.n_seasonal, sizes.n_query_phases, sizes.n_inputs)
+        n_columns = n_features(spec, self.n_lags)
         return BaselineNetwork(self.method, spec.n_channels, n_columns)

@@ -9,12 +9,22 @@ from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.across import Across
+from odeseries.forecasters.parts import make_sizes
 from odeseries.forecasters.regression import CLIP, Regression, standardised
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
+from odeseries.recipe import Spec
 from odeseries.windows import Batch, Side
 
-__all__ = ["METHODS", "REGRESSED", "BaselineNetwork", "errors_of", "is_between", "n_features"]
+__all__ = [
+    "MANY_WINDOWS",
+    "METHODS",
+    "REGRESSED",
+    "BaselineNetwork",
+    "errors_of",
+    "is_between",
+    "n_features",
+]
 
 TAILS = (0.001, 0.005)
 TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
@@ -149,9 +159,11 @@ class BaselineNetwork(ClosedForm):
             self.ages[channel, k] = age[group].median() + 1e-9 * k
 
 
-def n_features(n_lags: int, n_seasonal: int, n_phases: int, n_inputs: int) -> int:
+def n_features(spec: Spec, n_lags: int) -> int:
     """Columns of the regression."""
-    return (n_lags + 1 + n_seasonal) * (1 + len(FADES)) + n_phases + n_inputs + 1
+    sizes = make_sizes(spec, n_lags, 1)
+    faded = sizes.n_lags + 1 + sizes.n_seasonal
+    return faded * (1 + len(FADES)) + sizes.n_query_phases + sizes.n_inputs + 1
 
 
 def errors_of(channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

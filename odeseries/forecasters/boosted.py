@@ -10,7 +10,6 @@ from sklearn.utils._param_validation import Interval
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline_network import n_features
 from odeseries.forecasters.boosted_network import BoostedNetwork
-from odeseries.forecasters.parts import make_sizes
 from odeseries.recipe import Spec
 
 __all__ = ["BoostedForecaster"]
@@ -74,8 +73,7 @@ duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks
 
     def build(self, spec: Spec) -> BoostedNetwork:
         """Make a network without anything to be trained by batches."""
-        sizes = make_sizes(spec, self.n_lags, 1)
-        n_columns = n_features(sizes.n_lags, sizes.n_seasonal, sizes.n_query_phases, sizes.n_inputs)
+        n_columns = n_features(spec, self.n_lags)
         return BoostedNetwork(
             spec.n_channels, n_columns, self.n_rounds, with_summaries=self.summaries
         )
