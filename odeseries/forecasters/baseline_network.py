@@ -9,6 +9,7 @@ from torch import Tensor
 
 from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.across import Across
+from odeseries.forecasters.error_table import ErrorTable
 from odeseries.forecasters.parts import make_sizes
 from odeseries.forecasters.regression import CLIP, Regression, standardised
 from odeseries.metrics import LEVELS
@@ -26,10 +27,10 @@ __all__ = [
     "n_features",
 ]
 
-TAILS = (0.001, 0.005)
-TABLE = torch.tensor([*TAILS, *LEVELS, *(1 - p for p in reversed(TAILS))], dtype=torch.float64)
-N_BINS = 6
-PER_BIN = 80
+BINS = {"climatology": (1, 1), "channels": (8, 3)}
+"""In which errors are told apart, of the guess and of the age, at most."""
+BY_AGE = (1, 6)
+"""The same of all other methods."""
 FADES = (0.05, 0.4)
 """Times, in horizons, in which what is known now loses its weight."""
 MANY_WINDOWS = 16384
@@ -56,8 +57,6 @@ class BaselineNetwork(ClosedForm):
 
     levels = tuple(LEVELS)
 
-    ages: Tensor
-    table: Tensor
     weights: Tensor
     bounds: Tensor
     centre: Tensor
@@ -69,9 +68,7 @@ class BaselineNetwork(ClosedForm):
         self.across = Across(n_channels) if method == "channels" else None
         if self.across is not None:
             self.n_start_windows = MANY_WINDOWS
-        normal = torch.special.ndtri(TABLE).expand(n_channels, N_BINS, -1)
-        self.register_buffer("ages", torch.zeros(n_channels, N_BINS, dtype=torch.float64))
-        self.register_buffer("table", normal.clone())
+        self.errors = ErrorTable(n_channels, *BINS.get(method, BY_AGE))
         shape = (n_channels, n_columns)
         self.register_buffer("weights", torch.zeros(n_channels, n_columns + 1, dtype=torch.float64))
         self.register_buffer("bounds", torch.zeros(n_channels, 2, dtype=torch.float64))
@@ -82,26 +79,20 @@ class BaselineNetwork(ClosedForm):
     def start(self, batches: Sequence[Batch]) -> None:
         """Fit the regression, then the quantiles of the errors."""
         if self.method in REGRESSED:
-            for channel in range(len(self.table)):
+            for channel in range(len(self.weights)):
                 self._regress(channel, batches)
         if self.across is not None:
             self._regress_across(self.across, batches)
         guesses = [self.guess(batch) for batch in batches]
-        for channel in range(len(self.table)):
-            pairs = [errors_of(channel, *one) for one in zip(batches, guesses, strict=True)]
-            self.tabulate(channel, pairs)
+        for channel in range(len(self.weights)):
+            parts = [errors_of(channel, *one) for one in zip(batches, guesses, strict=True)]
+            self.tabulate(channel, parts)
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
         """The guess and the quantiles of its errors at the age."""
         guess, age = self.guess(batch)
-        rows = _interpolated(self.ages, self.table, age)
-        place = torch.searchsorted(TABLE.to(levels.device), levels.double().contiguous())
-        high = place.clamp(1, len(TABLE) - 1)
-        known = TABLE.to(levels.device)
-        share = (levels - known[high - 1]) / (known[high] - known[high - 1])
-        share = share.clamp(0, 1)
-        errors = rows[..., high - 1] + share * (rows[..., high] - rows[..., high - 1])
+        errors = self.errors.quantiles(guess, age, levels)
         return guess[..., None] + errors, age
 
     def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -145,18 +136,9 @@ class BaselineNetwork(ClosedForm):
         seen = [(b.observed > 0) & ~is_between(b)[:, None, None] for b in batches]
         across.fit(batches, errors, seen)
 
-    def tabulate(self, channel: int, pairs: Sequence[tuple[Tensor, Tensor]]) -> None:
-        """Quantiles of a channel's errors in bins of the age, of ages and errors (n,)."""
-        age, error = (torch.cat(part) for part in zip(*pairs, strict=True))
-        if not len(error):
-            return
-        bins = 1 if self.method == "climatology" else min(N_BINS, max(len(age) // PER_BIN, 1))
-        groups = age.argsort(stable=True).tensor_split(bins)
-        levels = TABLE.to(error.device)
-        for k in range(N_BINS):
-            group = groups[min(k, bins - 1)]
-            self.table[channel, k] = torch.quantile(error[group], levels)
-            self.ages[channel, k] = age[group].median() + 1e-9 * k
+    def tabulate(self, channel: int, parts: Sequence[tuple[Tensor, Tensor, Tensor]]) -> None:
+        """Take guesses, ages and errors (n,) of a channel into the table."""
+        self.errors.take(channel, *(torch.cat(part) for part in zip(*parts, strict=True)))
 
 
 def n_features(spec: Spec, n_lags: int) -> int:
@@ -166,11 +148,13 @@ def n_features(spec: Spec, n_lags: int) -> int:
     return faded * (1 + len(FADES)) + sizes.n_query_phases + sizes.n_inputs + 1
 
 
-def errors_of(channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Ages and errors of the observed targets of a channel."""
-    guess, age = guesses
+def errors_of(
+    channel: int, batch: Batch, guesses: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Guesses, ages and errors of the observed targets of a channel, (n,) each."""
+    guess, age = (each[..., channel] for each in guesses)
     seen = batch.observed[..., channel] > 0
-    return age[..., channel][seen], (batch.targets - guess)[..., channel][seen]
+    return guess[seen], age[seen], (batch.targets[..., channel] - guess)[seen]
 
 
 def _design(batch: Batch, chosen: slice = slice(None)) -> Tensor:
@@ -212,18 +196,6 @@ def _of_sides(batch: Batch, part: Callable[[Side], tuple[Tensor, Tensor]]) -> tu
     other, other_mask = part(batch.right)
     left = batch.left.present.reshape(-1, *[1] * (values.ndim - 1))
     return torch.where(left, values, other), torch.where(left, mask, other_mask)
-
-
-def _interpolated(ages: Tensor, table: Tensor, age: Tensor) -> Tensor:
-    """Rows of the tables (channels, bins, levels) at ages (batch, n_queries, channels)."""
-    out = []
-    for c in range(len(table)):
-        at = age[..., c].contiguous()
-        high = torch.searchsorted(ages[c], at).clamp(1, N_BINS - 1)
-        low, gap = ages[c][high - 1], ages[c][high] - ages[c][high - 1]
-        share = ((at - low) / gap).clamp(0, 1)[..., None]
-        out.append(table[c][high - 1] * (1 - share) + table[c][high] * share)
-    return torch.stack(out, -2)
 
 
 REGRESSED = ("lags", "channels")

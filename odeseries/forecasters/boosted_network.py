@@ -8,7 +8,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from odeseries.anchoring import nearest
 from odeseries.forecasters.baseline_network import MANY_WINDOWS, BaselineNetwork, errors_of
 from odeseries.forecasters.columns import Columns, Examples, drawn, is_ahead
 from odeseries.forecasters.summaries import summaries
@@ -62,34 +61,38 @@ class BoostedNetwork(BaselineNetwork):
         examples = Examples(batches, with_summaries=self.with_summaries)
         if not examples.batches:
             return
-        left = [batch.targets - self.guess(batch)[0] for batch in examples.batches]
-        ages = [nearest(batch)[1].double() for batch in examples.batches]
+        guesses = [self.guess(batch) for batch in examples.batches]
         groups = _groups(examples.batches)
         others = [batch.take(~is_ahead(batch)) for batch in batches]
         elsewhere = [(batch, self.guess(batch)) for batch in others if len(batch.asked)]
         for channel in range(len(self.trees)):
-            found = self._grow(channel, examples, left, groups)
-            if found is not None:
-                kept, errors = found
-                pairs = [errors_of(channel, *one) for one in elsewhere]
-                self.tabulate(channel, [(examples.values(channel, ages)[kept], errors), *pairs])
+            unseen = self._grow(channel, examples, guesses, groups)
+            if unseen is not None:
+                self.tabulate(channel, [unseen, *(errors_of(channel, *one) for one in elsewhere)])
 
     def _grow(
-        self, channel: int, examples: Examples, left: list[Tensor], groups: list[Tensor]
-    ) -> tuple[Tensor, Tensor] | None:
-        """Grow a channel's trees, if they help; which targets they saw, and errors had they not."""
-        x, y = examples.columns(channel), examples.values(channel, left)
-        if len(y) < FEWEST_TARGETS:
+        self,
+        channel: int,
+        examples: Examples,
+        guesses: list[tuple[Tensor, Tensor]],
+        groups: list[Tensor],
+    ) -> tuple[Tensor, Tensor, Tensor] | None:
+        """Grow a channel's trees, if they help; forecasts had they not seen them, ages, errors."""
+        x = examples.columns(channel)
+        if len(x) < FEWEST_TARGETS:
             return None
         trees, numbers = self.trees[channel], x.shape[1] * len(self.grown)
         most = min(MOST_TARGETS, max(NUMBERS // numbers, FEWEST_TARGETS))
-        kept = drawn(len(y), most, trees.seed).to(y.device)
-        x, y = x[kept], y[kept]
-        errors = y - trees.cross_fitted(x, y, examples.values(channel, groups)[kept])
-        if errors.abs().mean() > COST * y.abs().mean():
+        kept = drawn(len(x), most, trees.seed).to(x.device)
+        targets = [batch.targets for batch in examples.batches]
+        parts = (targets, *zip(*guesses, strict=True), groups)
+        truth, guess, age, group = (examples.values(channel, part)[kept] for part in parts)
+        x, left = x[kept], truth - guess
+        guess = guess + trees.cross_fitted(x, left, group)
+        if (truth - guess).abs().mean() > COST * left.abs().mean():
             return None
-        trees.fit(x, y)
-        return kept, errors
+        trees.fit(x, left)
+        return guess, age, truth - guess
 
     def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Guess and age at every query, (batch, n_queries, channels)."""
