@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,7 @@ from torch import Tensor
 
 import odeseries as ode
 from odeseries.forecasters import boosted_network
+from odeseries.forecasters.error_table import ErrorTable
 from odeseries.trees import BoostedTrees
 from tests.conftest import errors_from
 
@@ -122,6 +124,11 @@ def forecaster(**params: object) -> ode.BoostedForecaster:
     return ode.BoostedForecaster(1.0, random_state=0).set_params(**chosen)
 
 
+def trees_of(model: ode.BoostedForecaster) -> list[list[BoostedTrees]]:
+    """Those of both forecasts of every channel."""
+    return cast(boosted_network.BoostedNetwork, model._fitted.net).trees
+
+
 @pytest.fixture(scope="module")
 def fitted(panel: pd.DataFrame) -> ode.BoostedForecaster:
     """Fitted on all but the last series."""
@@ -140,6 +147,35 @@ def test_it_learns_what_a_regression_does_not(
         return float(errors_from(CUTOFF, model, late)["second"].abs().mean())
 
     assert error(fitted) < 0.7 * error(line)
+
+
+def test_it_is_the_mean_of_a_line_and_a_level_and_what_trees_foretell_of_either(
+    panel: pd.DataFrame, fitted: ode.BoostedForecaster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without errors: half the line, a quarter each of last value and mean, and 3 deviations."""
+    known, late = panel.loc[: N_SERIES - HELD_OUT - 1], panel.loc[N_SERIES - HELD_OUT :]
+    shared = {"n_lags": 2, "seasonality": None, "cutoffs": CUTOFF, "random_state": 0}
+    line = ode.BaselineForecaster(1.0, method="channels").set_params(**shared).fit(known)
+    first = [pair[0].seed for pair in trees_of(fitted)]
+
+    def told(self: BoostedTrees, x: Tensor) -> Tensor:
+        return torch.full((len(x),), 2.0 if self.seed in first else 4.0).double()
+
+    def none(self: ErrorTable, guess: Tensor, age: Tensor, levels: Tensor) -> Tensor:
+        return torch.zeros(*guess.shape, len(levels)).double()
+
+    monkeypatch.setattr(BoostedTrees, "predict", told)
+    monkeypatch.setattr(ErrorTable, "quantiles", none)
+    early = late.index.get_level_values(1) < CUTOFF
+    asked, history = late[~early].index, late[early]
+    series = asked.get_level_values(0)
+    last = history["second"].groupby(level=0).last().reindex(series).to_numpy()
+    mean = history["second"].groupby(level=0).mean().reindex(series).to_numpy()
+    seen = np.isfinite(last)
+    expected = (line.predict(asked, history=history)["second"] + (last + mean) / 2) / 2
+    expected += 3.0 * known["second"].std(ddof=0)
+    found = fitted.predict(asked, history=history)["second"]
+    np.testing.assert_allclose(found[seen], expected[seen], rtol=1e-4, atol=1e-3)
 
 
 def test_intervals_cover_what_they_say(fitted: ode.BoostedForecaster, panel: pd.DataFrame) -> None:
@@ -191,7 +227,7 @@ def test_wild_values_leave_a_channel_to_the_regression(panel: pd.DataFrame) -> N
     late = np.nonzero(~early)[0]
     wild.iloc[rng.choice(late, 25, replace=False), 1] = 3000.0
     model = forecaster().fit(wild)
-    assert not model._fitted.net.trees[1].is_grown
+    assert not trees_of(model)[1][0].is_grown
     found = errors_from(CUTOFF, model, wild)["second"].abs()
     assert found.median() < 30
 

@@ -16,10 +16,10 @@ __all__ = ["BaselineForecaster"]
 class BaselineForecaster(BaseForecaster):
     """The last value, the mean, or a regression on lags, with the errors that they had.
 
-    Nothing is trained: a fit takes seconds. Widths by lead time are the quantiles of the errors
-    on the training data, adjusted on held-out forecasts like those of every forecaster. All else
-    is that of the learned forecasters, so that they can be compared, and `AutoForecaster` picks
-    this one where nothing learned is better.
+    Nothing is trained: a fit takes seconds. Widths by lead time (and, with ``method="channels"``,
+    by level) are the quantiles of the errors on the training data, adjusted on held-out forecasts
+    like those of every forecaster. All else is that of the learned forecasters, so that they can be
+    compared, and `AutoForecaster` picks this one where nothing learned is better.
 
     Parameters
     ----------

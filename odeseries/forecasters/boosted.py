@@ -1,4 +1,4 @@
-"""The forecaster of boosted trees on what a regression leaves."""
+"""The forecaster of boosted trees."""
 
 from __future__ import annotations
 
@@ -16,15 +16,19 @@ __all__ = ["BoostedForecaster"]
 
 
 class BoostedForecaster(BaseForecaster):
-    """Gradient-boosted trees on what a regression leaves: no dynamics, for panels of many series.
+    """Gradient-boosted trees on a regression and on the level: for panels of many series.
 
-    A ridge regression foretells each channel from its own lags and from what all channels of a
-    window tell, as `BaselineForecaster` with ``method="channels"`` does. Boosted trees foretell
-    what it leaves, from lagged and seasonal values, their ages, the lead, the phases of the
-    periods, known inputs, and what all channels did. Unlike `ForestForecaster` it goes beyond the
-    changes that it has seen where they follow a line. Its distribution is that of the errors, by
-    the age of the last value, of trees on windows that they have not seen: those of one half of the
-    training foretell the other one.
+    The forecast is the mean of two. One begins with a ridge regression, which foretells each
+    channel from its own lags and from what all channels of a window tell, as `BaselineForecaster`
+    with ``method="channels"`` does; boosted trees foretell what it leaves. The other one begins
+    halfway between the last value and the mean of what is seen; boosted trees foretell the change.
+    They see lagged and seasonal values, their ages, the lead, the phases of the periods, known
+    inputs, and what all channels did. Unlike `ForestForecaster` it goes beyond the changes that it
+    has seen where they follow a line. There are no dynamics.
+
+    Its distribution is that of the errors of trees on windows that they have not seen: those of one
+    half of the training foretell the other one. The errors are told apart by the forecast and by
+    the age of the last value.
 
     Between two observations it answers with the straight line, before them as the regression does.
     So it does for a channel with few targets, or where trees would serve a few wild values alone.
@@ -34,7 +38,7 @@ class BoostedForecaster(BaseForecaster):
     horizon : str, Timedelta or float, optional
         How far ahead forecasts go; 10 % of the longest series by default.
     n_rounds : int, default=100
-        Trees, each grown on what those before it leave.
+        Trees of either forecast, each grown on what those before it leave.
     summaries : bool, default=True
         Whether the trees also see the first, least and largest value, the mean, the spread and the
         number of values of every channel.

@@ -1,13 +1,15 @@
-"""Forecasts by a regression and boosted trees of what it leaves, in the form of a network."""
+"""Forecasts by boosted trees of what a regression leaves, in the form of a network."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
+from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.baseline_network import MANY_WINDOWS, BaselineNetwork, errors_of
 from odeseries.forecasters.columns import Columns, Examples, drawn, is_ahead
 from odeseries.forecasters.summaries import summaries
@@ -25,8 +27,10 @@ COST = 1.1
 
 
 class BoostedNetwork(BaselineNetwork):
-    """The regression, and for each channel boosted trees of what it leaves of forecasts.
+    """The mean of two forecasts of each channel by boosted trees.
 
+    One begins with the regression, and its trees foretell what it leaves; the other one begins
+    halfway between the last value and the mean of what is seen, and its trees foretell the change.
     The quantiles are those of the errors of trees that had not seen the targets. What lies
     between or before the observations is left to the regression, and so is a channel with few
     targets, or one where trees foretell a few wild values at the cost of all others.
@@ -36,7 +40,7 @@ class BoostedNetwork(BaselineNetwork):
     n_channels, n_columns : int
         As `BaselineNetwork` takes them.
     n_rounds : int
-        Trees of a channel.
+        Trees of either forecast of a channel.
     with_summaries : bool
         Whether they see summaries of all channels.
     """
@@ -46,13 +50,14 @@ class BoostedNetwork(BaselineNetwork):
     ) -> None:
         super().__init__("channels" if n_channels > 1 else "lags", n_channels, n_columns)
         self.n_start_windows, self.with_summaries = MANY_WINDOWS, with_summaries
-        seeds = torch.randint(2**31 - 1, (n_channels,)).tolist()
-        self.grown = nn.ModuleList(BoostedTrees(n_rounds, seed) for seed in seeds)
+        seeds = torch.randint(2**31 - 1, (n_channels, 2)).tolist()
+        pairs = [[BoostedTrees(n_rounds, seed) for seed in pair] for pair in seeds]
+        self.grown = nn.ModuleList(nn.ModuleList(pair) for pair in pairs)
 
     @property
-    def trees(self) -> list[BoostedTrees]:
-        """The trees of every channel."""
-        return cast(list[BoostedTrees], list(self.grown))
+    def trees(self) -> list[list[BoostedTrees]]:
+        """The trees of both forecasts of every channel."""
+        return [list(cast(Iterable[BoostedTrees], pair)) for pair in self.grown]
 
     @torch.no_grad()
     def start(self, batches: Sequence[Batch]) -> None:
@@ -61,38 +66,37 @@ class BoostedNetwork(BaselineNetwork):
         examples = Examples(batches, with_summaries=self.with_summaries)
         if not examples.batches:
             return
-        guesses = [self.guess(batch) for batch in examples.batches]
-        groups = _groups(examples.batches)
+        seen = _Seen.of(examples.batches, [self.guess(batch) for batch in examples.batches])
         others = [batch.take(~is_ahead(batch)) for batch in batches]
         elsewhere = [(batch, self.guess(batch)) for batch in others if len(batch.asked)]
         for channel in range(len(self.trees)):
-            unseen = self._grow(channel, examples, guesses, groups)
+            unseen = self._grow(channel, examples, seen)
             if unseen is not None:
                 self.tabulate(channel, [unseen, *(errors_of(channel, *one) for one in elsewhere)])
 
     def _grow(
-        self,
-        channel: int,
-        examples: Examples,
-        guesses: list[tuple[Tensor, Tensor]],
-        groups: list[Tensor],
+        self, channel: int, examples: Examples, seen: _Seen
     ) -> tuple[Tensor, Tensor, Tensor] | None:
         """Grow a channel's trees, if they help; forecasts had they not seen them, ages, errors."""
-        x = examples.columns(channel)
+        x, trees = examples.columns(channel), self.trees[channel]
         if len(x) < FEWEST_TARGETS:
             return None
-        trees, numbers = self.trees[channel], x.shape[1] * len(self.grown)
+        numbers = x.shape[1] * len(self.grown)
         most = min(MOST_TARGETS, max(NUMBERS // numbers, FEWEST_TARGETS))
-        kept = drawn(len(x), most, trees.seed).to(x.device)
-        targets = [batch.targets for batch in examples.batches]
-        parts = (targets, *zip(*guesses, strict=True), groups)
-        truth, guess, age, group = (examples.values(channel, part)[kept] for part in parts)
-        x, left = x[kept], truth - guess
-        guess = guess + trees.cross_fitted(x, left, group)
-        if (truth - guess).abs().mean() > COST * left.abs().mean():
+        kept = drawn(len(x), most, trees[0].seed).to(x.device)
+        x = x[kept]
+        parts = (seen.truth, seen.line, seen.level, seen.age, seen.group)
+        truth, *begun, age, group = (examples.values(channel, part)[kept] for part in parts)
+        ends = [
+            start + each.cross_fitted(x, truth - start, group)
+            for each, start in zip(trees, begun, strict=True)
+        ]
+        forecast = torch.stack(ends).mean(0)
+        if (truth - forecast).abs().mean() > COST * (truth - begun[0]).abs().mean():
             return None
-        trees.fit(x, left)
-        return guess, age, truth - guess
+        for each, start in zip(trees, begun, strict=True):
+            each.fit(x, truth - start)
+        return forecast, age, truth - forecast
 
     def guess(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Guess and age at every query, (batch, n_queries, channels)."""
@@ -100,18 +104,59 @@ class BoostedNetwork(BaselineNetwork):
         chosen = is_ahead(batch)
         ahead = batch.take(chosen)
         if len(ahead.asked):
-            value[chosen] += self._corrections(ahead)
+            value[chosen] = self._forecast(ahead, value[chosen])
         return value, age
 
-    def _corrections(self, ahead: Batch) -> Tensor:
-        """What the trees foretell of forecasts, (batch, n_queries, channels)."""
+    def _forecast(self, ahead: Batch, line: Tensor) -> Tensor:
+        """Mean of both forecasts, (batch, n_queries, channels); the line where there are none."""
         columns = Columns(ahead, with_summaries=self.with_summaries)
-        out = torch.zeros_like(ahead.targets, dtype=torch.float64)
+        begun, out = (line, _level(ahead)), line.clone()
         for channel, trees in enumerate(self.trees):
-            if trees.is_grown:
-                found = trees.predict(columns(channel).flatten(0, 1))
-                out[..., channel] = found.view(out.shape[:2])
+            if trees[0].is_grown:
+                x = columns(channel).flatten(0, 1)
+                ends = [
+                    start[..., channel] + each.predict(x).view(line.shape[:2])
+                    for each, start in zip(trees, begun, strict=True)
+                ]
+                out[..., channel] = torch.stack(ends).mean(0)
         return out
+
+
+@dataclass(frozen=True, eq=False)
+class _Seen:
+    """What both forecasts begin with, batch by batch, (batch, n_queries, channels) each.
+
+    Attributes
+    ----------
+    truth : list of Tensor
+        The targets.
+    line, level : list of Tensor
+        The regression, and the middle of the last value and the mean.
+    age : list of Tensor
+        Age of the last value.
+    group : list of Tensor
+        A number, the same for all windows of which the same is seen.
+    """
+
+    truth: list[Tensor]
+    line: list[Tensor]
+    level: list[Tensor]
+    age: list[Tensor]
+    group: list[Tensor]
+
+    @classmethod
+    def of(cls, batches: Sequence[Batch], guesses: Sequence[tuple[Tensor, Tensor]]) -> _Seen:
+        """Of batches of forecasts, and guesses and ages of the regression."""
+        line, age = (list(part) for part in zip(*guesses, strict=True))
+        levels = [_level(batch) for batch in batches]
+        return cls([batch.targets for batch in batches], line, levels, age, _groups(batches))
+
+
+def _level(ahead: Batch) -> Tensor:
+    """The middle of the last value and the mean of what is seen, (batch, n_queries, channels)."""
+    value = nearest(ahead)[0].double()
+    count, mean, _ = moments(ahead)
+    return torch.where(count[:, None] > 0, 0.5 * (value + mean[:, None].double()), 0.0)
 
 
 def _groups(batches: Sequence[Batch]) -> list[Tensor]:
