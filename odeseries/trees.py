@@ -84,12 +84,17 @@ class Trees(nn.Module):
 
     def _leaves(self, x: Tensor) -> Tensor:
         """The leaf of every tree that a row falls into, (n, n_trees)."""
-        tree = torch.arange(self.n_trees, device=x.device)
-        node = torch.zeros(len(x), self.n_trees, dtype=torch.long, device=x.device)
+        n, n_columns = x.shape
+        root = (torch.arange(self.n_trees, device=x.device) * self.column.shape[1]).repeat(n)
+        start = (torch.arange(n, device=x.device) * n_columns).repeat_interleave(self.n_trees)
+        values, column = x.flatten(), self.column.flatten()
+        threshold, branches = self.threshold.flatten(), self.branches.flatten()
+        node = root
         for _ in range(int(self.depth)):
-            goes_right = x.gather(1, self.column[tree, node].long()) > self.threshold[tree, node]
-            node = self.branches[tree, node, goes_right.long()].long()
-        return self.leaf[tree, node].long()
+            seen = values.index_select(0, start + column.index_select(0, node))
+            goes_right = seen > threshold.index_select(0, node)
+            node = root + branches.index_select(0, 2 * node + goes_right)
+        return self.leaf.flatten().index_select(0, node).view(n, -1).long()
 
     def _load_from_state_dict(self, state: dict[str, Any], prefix: str, *others: Any) -> None:
         """Take the sizes of the trees from what is read; torch asks this of every module."""
