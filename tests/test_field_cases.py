@@ -6,6 +6,7 @@ import gc
 import pickle
 import random
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -435,7 +436,7 @@ def test_case_31_the_best_weights_are_kept() -> None:
 
 
 def test_case_33_fits_leave_nothing_behind() -> None:
-    """The number of live tensors is flat over fits, and the history holds plain numbers."""
+    """No tensor and no estimator stays over fits, and histories hold plain numbers."""
     series = pd.Series(walk(30))
 
     def tensors() -> int:
@@ -448,8 +449,12 @@ def test_case_33_fits_leave_nothing_behind() -> None:
         model = fitted(series, 4, max_epochs=1)
     assert tensors() <= before
     assert all(dtype.kind in "ifOU" or dtype == "str" for dtype in model.history_.dtypes)
+    numbers = [x for r in model._fitted.records for name, x in r.items() if name != "phase"]
+    assert all(type(x) in (float, int) for x in numbers)
+    gone = weakref.ref(model)
     del model
     assert tensors() < before
+    assert gone() is None
 
 
 def test_case_39_files_travel_between_machines(

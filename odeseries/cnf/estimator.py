@@ -162,7 +162,7 @@ class CNFDensityEstimator(
     --------
     >>> from sklearn.datasets import make_moons
     >>> from odeseries import CNFDensityEstimator
-    >>> X, _ = make_moons(100, noise=0.1, random_state=0)
+    >>> X, _ = make_moons(40, noise=0.1, random_state=0)
     >>> model = CNFDensityEstimator(max_epochs=2, random_state=0).fit(X)
     >>> model.score_samples([[0.0, 1.0]]) > model.score_samples([[0.0, 3.0]])
     array([ True])
