@@ -90,7 +90,7 @@ class BaselineNetwork(ClosedForm):
 
     @torch.no_grad()
     def quantiles(self, batch: Batch, levels: Tensor) -> tuple[Tensor, Tensor]:
-        """The guess and the quantiles of its errors at the age."""
+        """The guess and the quantiles of its errors, by age and, of some methods, by guess."""
         guess, age = self.guess(batch)
         errors = self.errors.quantiles(guess, age, levels)
         return guess[..., None] + errors, age

@@ -1,4 +1,4 @@
-"""Forecasts by boosted trees of what a regression leaves, in the form of a network."""
+"""Forecasts by boosted trees, from a regression and from the level, in the form of a network."""
 
 from __future__ import annotations
 
@@ -124,7 +124,7 @@ class BoostedNetwork(BaselineNetwork):
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What both forecasts begin with, batch by batch, (batch, n_queries, channels) each.
+    """What trees are grown from beside their columns, (batch, n_queries, channels) a batch.
 
     Attributes
     ----------

@@ -83,6 +83,8 @@ class ErrorTable(nn.Module):
 
     def _rows(self, channel: int, guess: Tensor, age: Tensor) -> Tensor:
         """Interpolated rows of the table of a channel, (batch, n_queries, n_kept)."""
+        if self.guesses.shape[1] == 1:
+            return self._of_bin(channel, torch.zeros_like(guess, dtype=torch.long), age)
         low, high, share = _place(self.guesses[channel].expand(*guess.shape, -1), guess)
         before, after = (self._of_bin(channel, part, age) for part in (low, high))
         return torch.lerp(before, after, share[..., None])
