@@ -171,7 +171,7 @@ class SpreadJumps(Jumps):
         self.factors = _by_row(*self.room)
         parts = self.rows.new_empty(batch, both, 2, dim)
         self.at_gates = [part.view(batch, both * dim) for part in parts.unbind(1)]
-        self.of_parts = parts.unbind(2)
+        self.of_parts, self.shape = parts.unbind(2), (batch, both, dim)
 
     def _open(self, i: int) -> None:
         """Take all factors of some rows at once."""
@@ -191,10 +191,11 @@ class SpreadJumps(Jumps):
         if i < self.low:
             self._open(i)
         at_update, at_new, at_reset, update, reset = self.factors[i - self.low]
-        back = self.candidate.back(i, grad * at_new)
+        back = self.candidate.back(i, torch.mul(grad, at_new, out=self.candidate.place(i)))
         torch.mul(grad, at_update, out=self.at_gates[0])
         torch.mul(back, at_reset, out=self.at_gates[1])
-        gates = torch.add(*self.of_parts).view(len(grad), -1)
+        gates = self.gates.place(i)
+        torch.add(*self.of_parts, out=gates.view(self.shape))
         return self.gates.back(i, gates, onto=(grad * update).addcmul_(back, reset))
 
     def sums(self) -> list[Tensor]:

@@ -89,7 +89,9 @@ class Plan:
 
 def _each(values: Tensor) -> list[list[Tensor]]:
     """Views (batch, 1) of (n_steps, n_rows, batch), by row and step."""
-    return [list(of_row.unbind()) for of_row in values[..., None].unbind(1)]
+    n_rows = values.shape[1]
+    views = values[..., None].flatten(0, 1).unbind()
+    return [list(views[i::n_rows]) for i in range(n_rows)]
 
 
 def _onward(tableau: Tableau, share: Tensor, last: Tensor) -> list[Tensor]:

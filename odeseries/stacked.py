@@ -88,13 +88,14 @@ class Weights:
             of_inputs, of_known = self.first
             self.products = [torch.zeros_like(x) for x in (of_inputs, *self.parameters[2::2])]
             self.totals = [torch.zeros_like(bias) for bias in self.parameters[1::2]]
-            self.of_known = torch.zeros_like(of_known)
+            # Turned, since a product with few columns is slow.
+            self.of_known = torch.zeros_like(of_known.t())
 
     def sums(self) -> list[Tensor]:
         """Gradients of the parameters, after all evaluations."""
         self._begin_sums()
         first, *others = zip(self.products, self.totals, strict=True)
-        sums = [torch.cat([first[0], self.of_known], 1), first[1]]
+        sums = [torch.cat([first[0], self.of_known.t()], 1), first[1]]
         for product, total in others:
             sums += [weight_sum(product, total), total]
         return sums
@@ -157,23 +158,28 @@ class Layers:
 
     def begin_back(self, *, at_known: bool = False) -> None:
         """Begin the way back, also to what is known if that is asked for."""
-        self.low, self.at_known, self.grads = len(self.stack), at_known, list[Tensor]()
+        self.low = self.high = len(self.stack)
+        self.at_known, self.found = at_known, list[Tensor]()
         size = min(WINDOW, self.low)
-        self.slopes = [out.new_empty(size, *out.shape[1:]) for out in self.outputs[:-1]]
-        ways = [room.unbind() for room in self.slopes[::-1]]
-        self.way = list(zip(self.weights.ways, ways, strict=True))
+        self.room = [out.new_empty(size, *out.shape[1:]) for out in self.outputs]
+        *slopes, self.places = [room.unbind() for room in self.room]
+        self.way = list(zip(self.weights.ways, slopes[::-1], strict=True))
         self.first = self.weights.first[0]
-        self.found: list[Tensor] = []
+
+    def place(self, i: int) -> Tensor:
+        """Where the gradient at an output may be put, instead of elsewhere, before ``back``."""
+        if i < self.low:
+            self._open(i)
+        return self.places[i - self.low]
 
     def back(self, i: int, grad: Tensor, onto: Tensor | None = None) -> Tensor:
         """From the gradient at an output to that at the input; the last evaluation comes first.
 
         The result is added to ``onto``, in place, if that is given.
         """
-        if i < self.low:
-            self._open(i)
-        k = i - self.low
-        self.grads.append(grad)
+        place, k = self.place(i), i - self.low
+        if grad is not place:
+            place.copy_(grad)
         for factor, slopes in self.way:
             grad = slopes[k].mul_(grad.mm(factor))
         return grad.mm(self.first) if onto is None else onto.addmm_(grad, self.first)
@@ -181,27 +187,26 @@ class Layers:
     def _open(self, i: int) -> None:
         """Go on to the evaluations before, with all their slopes at once."""
         self.close()
-        self.low = max(0, i + 1 - WINDOW)
-        for out, room in zip(self.outputs, self.slopes, strict=False):
-            s = out[self.low : i + 1]
+        self.low, self.high = max(0, i + 1 - WINDOW), i + 1
+        for out, room in zip(self.outputs[:-1], self.room, strict=False):
+            s = out[self.low : self.high]
             torch.addcmul(s, s, s, value=-1, out=room[: len(s)])
 
     def close(self) -> None:
         """Take the products of the evaluations that were gone back."""
-        if not self.grads:
+        part = slice(self.low, self.high)
+        count, self.high = self.high - self.low, self.low
+        if not count:
             return
-        part = slice(self.low, self.low + len(self.grads))
-        ends = [*(room[: len(self.grads)] for room in self.slopes), torch.stack(self.grads[::-1])]
-        grads = [end.flatten(0, 1) for end in ends]
+        grads = [room[:count].flatten(0, 1) for room in self.room]
         stacks = (self.stack, *self.outputs[:-1])
         self.weights.add(grads, [stack[part].flatten(0, 1) for stack in stacks])
         if self.known is not None:
             self._back_to_known(grads[0], self.known[part].flatten(0, 1))
-        self.grads = []
 
     def _back_to_known(self, grad: Tensor, known: Tensor) -> None:
         """From the gradient at what the first layer adds up."""
-        self.weights.of_known.addmm_(grad.t(), known)
+        self.weights.of_known.addmm_(known.t(), grad)
         if self.at_known:
             self.found.append(grad.mm(self.weights.first[1]))
 
