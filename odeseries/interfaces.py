@@ -270,8 +270,8 @@ class SolveOptions:
 
     Attributes
     ----------
-    step : float or None
-        Length of a fixed step, in the unit of ``times``.
+    step : float, Tensor of shape (batch,), or None
+        Length of a fixed step, in the unit of ``times``; the same for all rows, or each its own.
     n_steps : int or None
         Number of fixed steps over each row's own span; exclusive with ``step``.
     rtol, atol : float
@@ -291,7 +291,7 @@ class SolveOptions:
         Whether to compile the steps, which only a solver that says so is asked to do.
     """
 
-    step: float | None = None
+    step: float | Tensor | None = None
     n_steps: int | None = None
     rtol: float = 1e-3
     atol: float = 1e-4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from odeseries import Event, SolverError, solve_event
+from odeseries import Event, SolverError, solve, solve_event
 from odeseries.dynamics import MLP, SDE, Linear
 from odeseries.nets import seeded_weights
 from odeseries.plugins import get
@@ -52,6 +52,43 @@ def test_a_ball_falls_as_long_as_it_does(solver: str) -> None:
     torch.testing.assert_close(found, 1 / (2 * G * heights).sqrt(), rtol=1e-6, atol=0)
     (speed,) = torch.autograd.grad(landing.states[:, 1].sum(), heights)
     torch.testing.assert_close(speed, -(G / (2 * heights)).sqrt(), rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "heun", "rk4", "leapfrog"])
+def test_a_crossing_at_the_end_of_a_step_is_found_there(solver: str) -> None:
+    """Levels that are states at the end of the tenth step, whatever rounding does to them."""
+    y0 = torch.rand(500, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64) + 0.5
+
+    def grow(t: Tensor, y: Tensor) -> Tensor:
+        return y.flip(1)
+
+    level = solve(grow, y0, rows(0, 1), solver=solver, step=0.1).ys[:, -1, 0]
+    crossing = solve_event(
+        grow, y0, rows(0, 1.2), lambda t, y: y[:, 0] - level, solver=solver, step=0.1
+    )
+    torch.testing.assert_close(crossing.times, torch.ones(500).double())
+
+
+def test_a_step_that_ends_on_the_event_is_gone_to_its_end() -> None:
+    """The value is zero there, which has no sign."""
+    y0 = rows(-1)[:, None]
+    crossing = solve_event(
+        lambda t, y: torch.ones_like(y), y0, rows(0, 2), height, solver="euler", step=0.25
+    )
+    assert (float(crossing.times), float(crossing.states)) == (1, 0)
+
+
+@pytest.mark.parametrize("solver", ["euler", "midpoint", "rk4"])
+def test_the_state_lies_on_the_event(solver: str) -> None:
+    """The steps are those by which the time was found, shares of the row's whole span."""
+    level = rows(0.37, 0.8)
+    y0, times = torch.ones(2, 1).double(), torch.tensor([[0.0, 4.0], [1.0, -2.0]]).double()
+    sign = rows(-1, 1)[:, None]
+    crossing = solve_event(
+        lambda t, y: sign * y, y0, times, lambda t, y: y[:, 0] - level, solver=solver
+    )
+    assert crossing.found.all()
+    torch.testing.assert_close(crossing.states[:, 0], level, rtol=1e-12, atol=0)
 
 
 def test_a_ball_bounces() -> None:

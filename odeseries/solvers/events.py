@@ -26,9 +26,10 @@ from odeseries.solvers.solve import (
     check_state,
     checked_field,
     explained,
+    learned_by,
     options_of,
     per_row,
-    solve,
+    solved,
 )
 from odeseries.solvers.stepping import Clock, Step
 from odeseries.solvers.tapes import Listener
@@ -156,25 +157,17 @@ def solve_event(
         )
     method = _own(dynamics, solver)
     options = replace(
-        options_of(step, n_steps, rtol, atol, max_steps), parameters=tuple(parameters)
+        options_of(step, n_steps, rtol, atol, max_steps),
+        gradient=gradient,
+        parameters=(*parameters, *learned_by(dynamics)),
     )
     field, asked = checked_field(dynamics), _Asked(event, direction)
     at, found, search = _searched(method, field, y0, times, options, asked)
     _report(search, found, times, on_failure, on_no_event)
     ends = torch.where(found, at, times[:, 0].detach())
-    states = solve(
-        dynamics,
-        y0,
-        torch.stack([times[:, 0], ends], 1),
-        solver=method,
-        step=step,
-        n_steps=n_steps,
-        rtol=rtol,
-        atol=atol,
-        max_steps=max_steps,
-        gradient=gradient,
-        parameters=parameters,
-    ).ys[:, -1]
+    until = torch.stack([times[:, 0], ends], 1)
+    again = _on_the_same_grid(options, times)
+    states = solved(dynamics, y0, until, method, again, None, "raise").ys[:, -1]
     at, states = _differentiable(field, event, ends, states, found)
     return Event(
         torch.where(found, at, torch.nan),
@@ -183,6 +176,14 @@ def solve_event(
         search.stats,
         search.status,
     )
+
+
+def _on_the_same_grid(options: SolveOptions, times: Tensor) -> SolveOptions:
+    """The options with which a solve up to the crossings takes the steps of the search."""
+    if options.n_steps is None:
+        return options
+    step = times.detach().diff(dim=1)[:, 0].abs() / options.n_steps
+    return replace(options, step=torch.where(step > 0, step, 1), n_steps=None)
 
 
 def _own(dynamics: object, solver: str | type[Solver] | Solver) -> RowSteps:
@@ -339,6 +340,7 @@ class _Watch(Listener):
         self.before = self.length = torch.zeros_like(clock.start)
         self.found = torch.zeros_like(clock.start, dtype=torch.bool)
         self.value = asked(clock.at(self.before, y0), y0)
+        self.sign = torch.sign(self.value)
         self.kept: list[Tensor] = []
 
     def halted(self, field: VectorField) -> VectorField:
@@ -354,10 +356,11 @@ class _Watch(Listener):
         moved = after > before
         value = self.asked(self.clock.at(after, y), step.y)
         fresh = moved & ~self.found & self.asked.crossed(self.value, value)
-        self.value = torch.where(moved, value, self.value)
+        before_it, self.value = self.value, torch.where(moved, value, self.value)
         if not bool(fresh.any()):
             return
         self.found = self.found | fresh
+        self.sign = torch.where(fresh, torch.sign(before_it), self.sign)
         self.before = torch.where(fresh, before, self.before)
         self.length = torch.where(fresh, length, self.length)
         parts = [y, *step.moves]
@@ -379,10 +382,10 @@ class _Watch(Listener):
             t = self.clock.at(self.before + share * self.length, y)
             return self.asked(t, self._inside(y, moves, share))
 
-        sign = torch.sign(values(high))
+        # The end of the step is beyond, whatever rounding makes of the interpolation there.
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            beyond = values(middle) * sign >= 0
+            beyond = values(middle) * self.sign <= 0
             low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
         return self.before + high * self.length
 

@@ -12,7 +12,15 @@ from torch import Tensor, nn
 
 from odeseries import plugins
 from odeseries.errors import CompileError, SolverError
-from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver, VectorField, no_work
+from odeseries.interfaces import (
+    Dynamics,
+    Noise,
+    Solution,
+    SolveOptions,
+    Solver,
+    VectorField,
+    no_work,
+)
 from odeseries.nets import StateNetwork, unrolled
 from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.noise import check_method, noise_of
@@ -136,20 +144,32 @@ def solve(
     [0.368, 0.135]
     """
     check_state(dynamics, y0, on_failure)
-    times = per_row(times, y0, mask)
     options = replace(
         options_of(step, n_steps, rtol, atol, max_steps),
         gradient=gradient,
-        parameters=(*parameters, *_learned(dynamics)),
+        parameters=(*parameters, *learned_by(dynamics)),
         compile=compile,
     )
     noise = noise_of(dynamics, y0, seed)
+    return solved(dynamics, y0, per_row(times, y0, mask), solver, options, noise, on_failure)
+
+
+def solved(
+    dynamics: Dynamics | Callable[[Tensor, Tensor], Tensor],
+    y0: Tensor,
+    times: Tensor,
+    solver: str | type[Solver] | Solver,
+    options: SolveOptions,
+    noise: Noise | None,
+    on_failure: str,
+) -> Solution:
+    """Integrate over checked times of shape (batch, n_times), with options put together."""
     if isinstance(dynamics, Dynamics) and dynamics.closed_form and noise is None:
         solution = _closed(dynamics, y0, times)
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
-        _check_gradient(method, gradient)
+        _check_gradient(method, options.gradient)
         _check_compiles(method, options)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
@@ -238,7 +258,7 @@ def options_of(
     return SolveOptions(step, n_steps, rtol, atol, max_steps)
 
 
-def _learned(dynamics: object) -> tuple[Tensor, ...]:
+def learned_by(dynamics: object) -> tuple[Tensor, ...]:
     """Parameters of a module."""
     return tuple(dynamics.parameters()) if isinstance(dynamics, nn.Module) else ()
 
