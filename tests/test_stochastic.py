@@ -241,6 +241,17 @@ def test_gradients_are_those_of_the_path(solver: str) -> None:
     assert torch.autograd.gradcheck(final, (y0, rates))
 
 
+@pytest.mark.parametrize("solver", ["euler_maruyama", "milstein", "torchsde:euler"])
+def test_derivatives_by_the_times_are_refused(solver: str) -> None:
+    """A path has none; under no_grad nobody asks for them."""
+    times = torch.tensor([0.0, 0.5, 1.0], dtype=F64, requires_grad=True)
+    y0 = torch.ones(1, 1, dtype=F64)
+    with pytest.raises(SolverError, match=r"no derivatives by the times.*times\.detach\(\)"):
+        solve(Geometric(1), y0, times, solver=solver, seed=0)
+    with torch.no_grad():
+        assert solve(Geometric(1), y0, times, solver=solver, seed=0).ys.isfinite().all()
+
+
 def test_work_is_counted() -> None:
     """Base steps up to the last needed one, one more for every time off the grid."""
     times = torch.tensor([[0.0, 0.5, 0.6, 1.0], [0.0, 0.05, 0.05, 0.05]])

@@ -147,3 +147,23 @@ def test_checkpoints_are_refused() -> None:
             solver="torchdiffeq:dopri5",
             gradient="checkpoint",
         )
+
+
+@pytest.mark.parametrize("name", ["dopri5", "rk4"])
+def test_gradients_of_gradients_are_refused(name: str) -> None:
+    """They would be taken for zero."""
+    y0 = torch.ones(1, 2, dtype=F64, requires_grad=True)
+    ys = solve(Driven(), y0, TIMES[0], solver=f"torchdiffeq:{name}", gradient="adjoint").ys
+    with pytest.raises(SolverError, match=r"torchdiffeq with gradient='adjoint' .* once only"):
+        torch.autograd.grad(ys.square().sum(), y0, create_graph=True)
+    assert torch.isfinite(torch.autograd.grad(ys.square().sum(), y0)[0]).all()
+
+
+@pytest.mark.parametrize("name", ["torchdiffeq:rk4", "torchdiffeq:dopri5", "adams"])
+def test_what_rests_is_a_copy(name: str) -> None:
+    """Writing into the solution changes neither the initial states nor other times."""
+    y0 = torch.ones(1, 2)
+    ys = solve(Driven(), y0, torch.tensor([2.0, 2.0, 2.0]), solver=name).ys
+    ys.detach()[0, 1] = 5
+    assert y0.eq(1).all()
+    assert ys[0, ::2].eq(1).all()

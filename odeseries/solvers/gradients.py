@@ -5,17 +5,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.stepping import Clock, Pace, Scheme
 from odeseries.solvers.tableaux import Row
 from odeseries.solvers.tapes import Block, Listener, Tape
 
-__all__ = ["GRADIENTS", "Engine", "Job", "added", "input_gradients"]
+__all__ = ["GRADIENTS", "Engine", "Job", "added", "input_gradients", "once"]
 
 GRADIENTS = ("autograd", "checkpoint", "adjoint")
 
@@ -135,3 +136,37 @@ def input_gradients(
         torch.autograd.grad(outs, sought, seeds, allow_unused=True, create_graph=create_graph)
     )
     return tuple(next(found) if x.requires_grad else None for x in inputs)
+
+
+def once(ys: Tensor, method: str) -> Tensor:
+    """Refuse the gradients of gradients, which another library's adjoint takes for zero.
+
+    Parameters
+    ----------
+    ys : Tensor
+        States, whose gradients come from an adjoint.
+    method : str
+        Name of the method, for the error.
+    """
+    out: Tensor = _Once.apply(ys, method)  # type: ignore[no-untyped-call]  # torch
+    return out
+
+
+class _Once(torch.autograd.Function):
+    """The states, which can be differentiated once."""
+
+    @staticmethod
+    def forward(ctx: Any, ys: Tensor, method: str) -> Tensor:
+        """Hand the states on."""
+        ctx.method = method
+        return ys.view_as(ys)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        """Hand the gradient on, if nobody is to differentiate it."""
+        if torch.is_grad_enabled():
+            raise SolverError(
+                f"{ctx.method} with gradient='adjoint' can be differentiated once only: leave out "
+                f"create_graph=True, or take a method of the package's own, such as 'dopri5'."
+            )
+        return grad, None

@@ -9,12 +9,18 @@ from torch import Tensor
 
 from odeseries.interfaces import Solver
 
-__all__ = ["column", "healed", "status_of", "stood_in"]
+__all__ = ["column", "healed", "resting", "status_of", "stood_in"]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
     """Reshape (batch, ...) so that it broadcasts against ``like`` of at least as many axes."""
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
+
+
+def resting(y0: Tensor, n_times: int) -> Tensor:
+    """States (batch, n_times, ...) of rows that stay where they start, in memory of their own."""
+    states = y0[:, None].expand(-1, n_times, *y0.shape[1:])
+    return states.clone(memory_format=torch.contiguous_format)
 
 
 def status_of(*parts: Tensor) -> Tensor:

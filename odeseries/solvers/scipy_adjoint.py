@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, Solver, VectorField
-from odeseries.solvers.gradients import added, input_gradients
+from odeseries.solvers.gradients import added, input_gradients, once
 from odeseries.solvers.rows import stood_in
 from odeseries.solvers.scipy_fields import Array, Path, RowField, Trajectory
 
@@ -62,7 +61,7 @@ def adjoint(job: Job, y0: Tensor, times: Tensor, learned: tuple[Tensor, ...]) ->
     Differential Equations. NeurIPS. Equations (3)-(5).
     """
     ys = _Adjoint.apply(job, y0, times, *learned)  # type: ignore[no-untyped-call]  # torch
-    return Solution(ys, job.solution.stats, job.solution.status)
+    return Solution(once(ys, "A method of SciPy"), job.solution.stats, job.solution.status)
 
 
 class _Adjoint(torch.autograd.Function):
@@ -76,7 +75,6 @@ class _Adjoint(torch.autograd.Function):
         return job.solution.ys
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         """Take one row after another back; those that failed have no part."""
         times, *learned = ctx.saved_tensors

@@ -75,7 +75,8 @@ def solve(
         States at the first time of each row, of a floating dtype, which the solution keeps.
     times : Tensor of shape (n_times,) or (batch, n_times)
         Shared or per row; monotone in either direction, repeats allowed. Time runs in their
-        dtype, relative to each row's first one.
+        dtype, relative to each row's first one. Ordinary dynamics solved by the package's own
+        methods have derivatives by them.
     solver : str, Solver class or Solver, default="rk4"
         Method. Those of torchdiffeq, such as ``"torchdiffeq:dopri5"``, are made for shared
         times, the package's own for private ones. A stochastic dynamics is integrated by
@@ -106,7 +107,7 @@ def solve(
         a step or more between any two times of a row, it is slow where many are asked for. A
         dynamics with a closed form takes no steps, and always has the graph of its flow. Both
         others are differentiated through the steps' graph if they are to be differentiated
-        twice.
+        twice; the adjoints of other libraries' methods refuse that.
     parameters : iterable of Tensor, optional
         Tensors that a field has learned or is closed over, for ``"checkpoint"`` and
         ``"adjoint"``. Those of a module are known, and all that play a part at the initial
@@ -169,6 +170,7 @@ def solved(
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
+        _check_times(method, times)
         _check_gradient(method, options.gradient)
         _check_compiles(method, options)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
@@ -261,6 +263,15 @@ def options_of(
 def learned_by(dynamics: object) -> tuple[Tensor, ...]:
     """Parameters of a module."""
     return tuple(dynamics.parameters()) if isinstance(dynamics, nn.Module) else ()
+
+
+def _check_times(method: Solver, times: Tensor) -> None:
+    """Refuse derivatives that a path of a Brownian motion does not have."""
+    if method.noise_types and times.requires_grad and torch.is_grad_enabled():
+        raise SolverError(
+            f"{type(method).__name__} gives no derivatives by the times, which the path of a "
+            f"stochastic dynamics does not have: give times.detach()."
+        )
 
 
 def _check_gradient(method: Solver, gradient: str) -> None:

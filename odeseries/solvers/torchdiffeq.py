@@ -18,8 +18,9 @@ from torch import Tensor
 from odeseries.errors import SolverError
 from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.dependencies import dependencies
+from odeseries.solvers.gradients import once
 from odeseries.solvers.grids import Grid
-from odeseries.solvers.rows import column, status_of, stood_in
+from odeseries.solvers.rows import column, resting, status_of, stood_in
 from odeseries.solvers.watched import AdaptiveField, BudgetError, Problem, WatchedField
 
 __all__ = ["METHODS", "TorchDiffEq"]
@@ -117,7 +118,7 @@ class TorchDiffEq(Solver):
         seminorm = {"norm": "seminorm"} if self.adaptive else known["options"]
         adjoint = {"adjoint_options": seminorm, "adjoint_params": problem.learned}
         path = odeint_adjoint(watched, start, shares, **known, **adjoint)
-        return path
+        return once(path, f"{type(self).__name__} of torchdiffeq")
 
     def _options(self, watched: WatchedField, count: int) -> dict[str, Any]:
         """Options of the method; torchdiffeq's own would step from one output to the next."""
@@ -170,7 +171,7 @@ class _Tally:
     def empty(cls, y0: Tensor, n_times: int) -> _Tally:
         """Start with every row at rest; one that starts at infinity or NaN has failed already."""
         counts = torch.zeros(3, len(y0), dtype=torch.int64, device=y0.device)
-        return cls(y0[:, None].expand(-1, n_times, *y0.shape[1:]), status_of(y0), *counts)
+        return cls(resting(y0, n_times), status_of(y0), *counts)
 
     def record(self, run: _Run, rows: Tensor) -> None:
         """Take over the result of some rows, all of them solved or all failed."""

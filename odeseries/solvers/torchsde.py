@@ -17,9 +17,10 @@ from torch import Tensor
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import Noise, Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.solvers.gradients import once
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.levy import Area, SteppedNoise, Steps
-from odeseries.solvers.rows import column, healed, status_of, stood_in
+from odeseries.solvers.rows import column, healed, resting, status_of, stood_in
 
 __all__ = ["METHODS", "TorchSDE"]
 
@@ -82,7 +83,7 @@ class TorchSDE(Solver):
     def _grouped(self, problem: _Problem, rows: Tensor) -> Solution:
         """Solve some of the rows; the others rest where they start."""
         groups, owner = torch.unique(problem.grids(), dim=0, return_inverse=True)
-        ys = problem.y0[:, None].expand(-1, problem.times.shape[1], *problem.y0.shape[1:])
+        ys = resting(problem.y0, problem.times.shape[1])
         nfe, taken = torch.zeros(2, len(rows), dtype=torch.int64, device=rows.device)
         for group, key in enumerate(groups):
             members = (owner == group) & rows
@@ -125,6 +126,8 @@ class TorchSDE(Solver):
         if equation.problem.options.gradient == "adjoint":
             learned = equation.parameters
             path, extra = sdeint_adjoint(equation, state, times, adjoint_params=learned, **known)
+            if equation.sde_type == "ito" or self.method == "reversible_heun":
+                path = once(path, f"{type(self).__name__} of torchsde")
         else:
             path, extra = sdeint(equation, state, times, **known)
         return path[-1], extra
