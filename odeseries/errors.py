@@ -7,6 +7,7 @@ __all__ = [
     "ConvergenceWarning",
     "DataError",
     "GradientWarning",
+    "IntegrationError",
     "OdeSeriesError",
     "PersistenceError",
     "PluginError",
@@ -24,7 +25,11 @@ class DataError(OdeSeriesError, ValueError):
 
 
 class SolverError(OdeSeriesError, RuntimeError):
-    """An integration failed: the cause, the rows, the time reached and what to try."""
+    """Nothing can be integrated as it is asked for: what does not fit, and what to do."""
+
+
+class IntegrationError(SolverError):
+    """Rows could not be integrated: which, the cause, the time reached and what to try."""
 
 
 class CompileError(SolverError, ValueError):

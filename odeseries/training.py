@@ -19,7 +19,7 @@ from odeseries.adamw import AdamW
 from odeseries.averaging import AVERAGING, Averaged, State
 from odeseries.checkpoints import Randomness
 from odeseries.control import Control, Pace, Record, Share
-from odeseries.errors import ConvergenceWarning, OdeSeriesError, SolverError
+from odeseries.errors import ConvergenceWarning, IntegrationError, OdeSeriesError
 from odeseries.trained import Trained
 
 __all__ = ["Loop", "one_thread", "shuffled"]
@@ -109,7 +109,7 @@ class Loop(Generic[B]):
         self.trained = Trained()
         self.validation_seconds = 0.0
         self._pace = Pace()
-        self._cause: SolverError | None = None
+        self._cause: IntegrationError | None = None
 
     def search(
         self,
@@ -287,7 +287,7 @@ class Loop(Generic[B]):
         try:
             loss = self.loss(batch)
             loss.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
-        except SolverError as error:
+        except IntegrationError as error:
             self._cause = error
             return math.nan
         return float(loss.detach())
@@ -323,7 +323,7 @@ class Loop(Generic[B]):
         self.net.eval()
         try:
             return validate()
-        except SolverError:
+        except IntegrationError:
             return math.nan
         finally:
             self.net.load_state_dict(own)

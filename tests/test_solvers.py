@@ -488,6 +488,9 @@ def ask(**changes: object) -> None:
         ({"y0": torch.ones(2, 1, dtype=torch.int64)}, "floating-point"),
         ({"y0": torch.ones(2)}, "floating-point states of shape"),
         ({"dynamics": lambda t, y: y.sum(-1)}, "returned the shape"),
+        ({"dynamics": lambda t, y: None}, "The field returned NoneType: return the derivative"),
+        ({"dynamics": lambda t, y: y.numpy()}, "The field returned ndarray"),
+        ({"y0": torch.ones(2, 0)}, "without a coordinate"),
         ({"dynamics": Growth(3)}, "lift the vector"),
         ({"on_failure": "ignore"}, "on_failure='ignore' is unknown"),
         ({"mask": torch.ones(2, 4, dtype=torch.bool)}, "mask has the shape"),
@@ -517,6 +520,19 @@ def test_too_many_steps_are_refused_before_the_field_is_asked() -> None:
 
     with pytest.raises(SolverError, match="raise max_steps"):
         ask(dynamics=field, times=torch.tensor([0.0, 1e30]), step=1e-10)
+
+
+@pytest.mark.parametrize("solver", ["rk4", "leapfrog", "torchdiffeq:rk4", "adams"])
+def test_a_row_of_too_many_steps_leaves_the_others(solver: str) -> None:
+    """It is NaN with the status of a budget used up, where no row is to raise."""
+    times = torch.tensor([[0.0, 1.0], [0.0, 1e9], [0.0, -2.0]])
+    options = {"solver": solver, "step": 0.1, "on_failure": "nan"}
+    found = solve(lambda t, y: -y, torch.ones(3, 2), times, **options)
+    assert found.status.tolist() == [0, Solver.STEP_BUDGET, 0]
+    assert found.ys[1].isnan().all()
+    others = [0, 2]
+    alone = solve(lambda t, y: -y, torch.ones(2, 2), times[others], **options)
+    torch.testing.assert_close(found.ys[others], alone.ys)
 
 
 def test_a_failure_names_rows_cause_time_and_remedy() -> None:

@@ -165,20 +165,32 @@ def test_failed_integrations_are_steps_left_out() -> None:
 
     def fail(step: int) -> float:
         if step == 3:
-            raise ode.SolverError("blew up")
+            raise ode.IntegrationError("blew up")
         return 0.0
 
     slope.spoil = fail
     assert slope.loop.cycle(slope.epochs(), 10).skipped == 1
 
     def always(step: int) -> float:
-        raise ode.SolverError("blew up")
+        raise ode.IntegrationError("blew up")
 
     slope = Slope()
     slope.spoil = always
     with pytest.raises(ode.OdeSeriesError, match=r"nothing was learnt.*blew up") as caught:
         slope.loop.cycle(slope.epochs(), 10)
-    assert isinstance(caught.value.__cause__, ode.SolverError)
+    assert isinstance(caught.value.__cause__, ode.IntegrationError)
+
+
+def test_what_can_never_be_integrated_ends_a_fit_at_once() -> None:
+    """It is not mistaken for steps that went wrong."""
+    slope = Slope()
+
+    def impossible(step: int) -> float:
+        raise ode.SolverError("a method for stochastic dynamics")
+
+    slope.spoil = impossible
+    with pytest.raises(ode.SolverError, match="stochastic dynamics"):
+        slope.loop.cycle(slope.epochs(), 10)
 
 
 @pytest.fixture

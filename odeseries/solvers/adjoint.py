@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from odeseries.errors import GradientWarning, SolverError
+from odeseries.errors import GradientWarning, IntegrationError
 from odeseries.interfaces import Solution, Solver
 from odeseries.solvers.gradients import Job, added, input_gradients
 from odeseries.solvers.pacing import AdaptivePace
@@ -151,7 +151,7 @@ class _Backward:
         if failed:
             row = failed[0]
             start, end = float(self.times[row, k]), float(self.times[row, k - 1])
-            raise SolverError(
+            raise IntegrationError(
                 f"The adjoint of {len(failed)} of {len(status)} rows could not be integrated "
                 f"backward: that of row {row} not from t={start:.6g} to {end:.6g} (status "
                 f"{int(status[row])}). Take gradient='checkpoint', which needs no way back."

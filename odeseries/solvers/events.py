@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odeseries import plugins
-from odeseries.errors import SolverError
+from odeseries.errors import IntegrationError, SolverError
 from odeseries.interfaces import (
     Dynamics,
     Solution,
@@ -128,9 +128,10 @@ def solve_event(
 
     Raises
     ------
+    IntegrationError
+        If a row fails and ``on_failure="raise"``; a SolverError too.
     SolverError
-        If a row fails and ``on_failure="raise"``, if there is no crossing and
-        ``on_no_event="raise"``, or what is asked for is impossible.
+        If there is no crossing and ``on_no_event="raise"``, or what is asked for is impossible.
 
     References
     ----------
@@ -257,7 +258,7 @@ def _report(
     if on_no_event not in ("nan", "raise"):
         raise SolverError(f"on_no_event={on_no_event!r} is unknown: use 'nan' or 'raise'.")
     if on_failure == "raise" and bool((search.status != Solver.OK).any()):
-        raise SolverError(explained(search, times))
+        raise IntegrationError(explained(search, times))
     if on_no_event == "raise" and not bool(found.all()):
         row = int((~found).int().argmax())
         raise SolverError(

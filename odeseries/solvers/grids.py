@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from odeseries.errors import SolverError
+from odeseries.errors import IntegrationError, SolverError
 from odeseries.interfaces import SolveOptions
 from odeseries.solvers.rows import stood_in
 
@@ -43,7 +43,9 @@ class Grid:
         Raises
         ------
         SolverError
-            If neither ``step`` nor ``n_steps`` is given, or a row has more than ``max_steps``.
+            If neither ``step`` nor ``n_steps`` is given.
+        IntegrationError
+            If a row has more than ``max_steps``.
         """
         elapsed = times - times[:, :1]
         span = elapsed[:, -1]
@@ -81,7 +83,7 @@ def _check_budget(needed: Tensor, step: Tensor, span: Tensor, max_steps: int) ->
     excess = needed > max_steps
     if bool(excess.any()):
         row = int(excess.int().argmax())
-        raise SolverError(
+        raise IntegrationError(
             f"Row {row} would need {float(needed[row]):.0f} steps of {abs(float(step[row])):.3g} "
             f"for its span of {abs(float(span[row])):.3g}, more than max_steps={max_steps}: give "
             f"a longer step, or raise max_steps."

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from odeseries.errors import SolverError
+from odeseries.errors import IntegrationError
 from odeseries.interfaces import Solution, SolveOptions, Solver, VectorField
 from odeseries.solvers.gradients import added, input_gradients, once
 from odeseries.solvers.rows import stood_in
@@ -163,7 +163,7 @@ class _Backward:
         for dense in self.job.steps(path, ends[0] - ends[1], self.job.options):
             self._integrate(dense, linear, size)
         if path.status != Solver.OK or path.last is None:
-            raise SolverError(
+            raise IntegrationError(
                 f"The adjoint of row {row} could not be integrated backward over the time from "
                 f"{ends[0]:.6g} to {ends[1]:.6g} since its start (status {path.status}): try other "
                 f"tolerances, or gradient='checkpoint' with a method of the package's own."

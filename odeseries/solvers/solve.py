@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries import plugins
-from odeseries.errors import CompileError, SolverError
+from odeseries.errors import CompileError, IntegrationError, SolverError
 from odeseries.interfaces import (
     Dynamics,
     Noise,
@@ -130,8 +130,10 @@ def solve(
 
     Raises
     ------
+    IntegrationError
+        If a row fails and ``on_failure="raise"``; a SolverError too.
     SolverError
-        If a row fails and ``on_failure="raise"``, or what is asked for is impossible.
+        If what is asked for is impossible.
     CompileError
         If ``compile=True`` and method, field or machine don't allow it; a ValueError too.
 
@@ -176,13 +178,32 @@ def solved(
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
         with _prepared(dynamics, options):
-            solution = method.integrate(_field(dynamics, options), y0, times, options)
+            field = _field(dynamics, options)
+            solution = _integrated(method, field, y0, times, options, on_failure)
     failed = solution.status != Solver.OK
     if not bool(failed.any()):
         return solution
     if on_failure == "raise":
-        raise SolverError(explained(solution, times))
+        raise IntegrationError(explained(solution, times))
     return replace(solution, ys=solution.ys.masked_fill(column(failed, solution.ys), torch.nan))
+
+
+def _integrated(
+    method: Solver,
+    field: VectorField,
+    y0: Tensor,
+    times: Tensor,
+    options: SolveOptions,
+    on_failure: str,
+) -> Solution:
+    """The solution; rows of more fixed steps than are allowed have failed, if none is to raise."""
+    if on_failure == "raise" or method.adaptive or options.step is None:
+        return method.integrate(field, y0, times, options)
+    span = (times[:, -1] - times[:, 0]).detach().abs()
+    over = (span / options.step).ceil() > options.max_steps
+    kept = torch.where(over[:, None], times[:, :1], times)
+    solution = method.integrate(field, y0, kept, options)
+    return replace(solution, status=torch.where(over, Solver.STEP_BUDGET, solution.status))
 
 
 def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
@@ -193,6 +214,10 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
         raise SolverError(
             f"y0 has the shape {tuple(y0.shape)} and dtype {y0.dtype}: give floating-point states "
             f"of shape (batch, ..., dim)."
+        )
+    if y0.shape[-1] == 0:
+        raise SolverError(
+            f"y0 has the shape {tuple(y0.shape)}, without a coordinate: there is nothing to solve."
         )
     if isinstance(dynamics, Dynamics) and y0.shape[-1] != dynamics.state_dim:
         raise SolverError(
@@ -217,7 +242,9 @@ def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
         times = _filled(times, mask)
     broken = ~torch.isfinite(times).all(1)
     if bool(broken.any()):
-        raise SolverError(f"The times of row {_first(broken)} are not finite: mask or drop them.")
+        raise IntegrationError(
+            f"The times of row {_first(broken)} are not finite: mask or drop them."
+        )
     change = times.diff(dim=1)
     mixed = (change > 0).any(1) & (change < 0).any(1)
     if bool(mixed.any()):
@@ -326,6 +353,11 @@ def checked_field(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
 
     def checked(t: Tensor, state: Tensor) -> Tensor:
         slope = field(t, state)
+        if not isinstance(slope, Tensor):
+            raise SolverError(
+                f"The field returned {type(slope).__name__}: return the derivative of the state, a "
+                f"tensor of its shape."
+            )
         if slope.shape != state.shape:
             raise SolverError(
                 f"The field returned the shape {tuple(slope.shape)} for states of the shape "
