@@ -21,7 +21,7 @@ from sklearn.utils import check_random_state
 from odeseries.errors import OdeSeriesError
 from odeseries.files import replacing
 
-__all__ = ["Randomness", "Store", "begun", "determining", "fingerprint"]
+__all__ = ["Randomness", "Store", "begun", "determining", "drawn_seed", "fingerprint"]
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DESCRIPTION = "fit.json"
@@ -138,11 +138,24 @@ def begun(estimator: Any, data: Callable[[], Iterable[object]]) -> tuple[int, St
     data : callable
         Gives what tells fits apart, see `Store.of`; called where progress is kept.
     """
-    seed = int(check_random_state(estimator.random_state).randint(2**31 - 1))
+    seed = drawn_seed(estimator.random_state)
     if estimator.checkpoint_dir is None:
         return seed, None
     store = Store.of(estimator, data(), seed)
     return store.seed, store
+
+
+def drawn_seed(random_state: Any) -> int:
+    """A seed that follows from a ``random_state``.
+
+    Parameters
+    ----------
+    random_state : int, RandomState or None
+        Without one the seed comes from the system: numpy's global generator is not touched.
+    """
+    if random_state is None:
+        return int(np.random.default_rng().integers(2**31 - 1))
+    return int(check_random_state(random_state).randint(2**31 - 1))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from abc import ABCMeta
 from collections.abc import Iterable, Mapping
@@ -83,6 +84,9 @@ def _call(manager: pluggy.PluginManager, kind: Kind, qualified: bool) -> dict[st
     offered: dict[str, type] = {}
     for result in results:
         if not isinstance(result, Mapping):
+            if inspect.iscoroutine(result):
+                # One that is dropped open is warned of, beside the error.
+                result.close()
             raise PluginError(
                 f"{HOOKS[kind]} returned a {type(result).__name__}: return a mapping of names "
                 f"to classes."

@@ -196,7 +196,10 @@ class Registry:
             (entry,) = self._plugins()[qualifier]
             try:
                 self._offers[qualifier] = collect(entry.load(), list(BASES))
-            except (Exception, SystemExit) as error:
+            except (KeyboardInterrupt, GeneratorExit):
+                raise
+            except BaseException as error:
+                # Not every fault is an Exception: exits, cancelled tasks, panics of native code.
                 self._failures[qualifier] = (
                     f"The plugin '{qualifier}' of {_source(entry)} can't be used. "
                     f"{type(error).__name__}: {error}{_missing(entry)}"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -137,6 +138,112 @@ def test_global_random_state_is_left_alone(rows: Any) -> None:
     np.random.seed(3)  # noqa: NPY002
     torch.manual_seed(3)
     assert drawn == (np.random.rand(), float(torch.rand(())))  # noqa: NPY002
+
+
+def test_without_a_seed_global_generators_are_left_alone(rows: Any) -> None:
+    """Neither a fit nor draws read numpy's, and draws differ."""
+    np.random.seed(3)  # noqa: NPY002  # the global state is what is tested
+    before = np.random.get_state()[1].copy()  # noqa: NPY002
+    model = _small(random_state=None).fit(rows)
+    draws = []
+    for _ in range(2):
+        draws.append(model.sample(3))
+        assert (np.random.get_state()[1] == before).all()  # noqa: NPY002
+        np.random.seed(3)  # noqa: NPY002
+    assert (draws[0] != draws[1]).all()
+
+
+def test_dates_are_refused(rows: Any) -> None:
+    """As data, beside numbers, and as conditions: their numbers depend on their unit."""
+    dates = pd.date_range("2020", periods=80)
+    mixed = pd.DataFrame({"x": rows[:, 0], "when": dates})
+    with pytest.raises(ode.DataError, match=r"X holds dates .* in column 'when': turn them into"):
+        _small().fit(mixed)
+    with pytest.raises(ode.DataError, match="X holds dates"):
+        _small().fit(rows[:, :1]).score_samples(dates.to_numpy()[:, None])
+    with pytest.raises(ode.DataError, match=r"y holds dates .* in column 'when'"):
+        _small(conditional=True).fit(rows, mixed)
+
+
+@pytest.mark.parametrize("value", [3.0, 0.1])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"base": "auto", "preprocessing": "auto"},
+        {"preprocessing": "whiten"},
+        {"preprocessing": "power"},
+        {"preprocessing": "standard"},
+    ],
+)
+def test_equal_rows_have_a_density(params: Any, value: float) -> None:
+    """It is finite, in the data's own units, and highest where the rows are."""
+    model = _small(**params).fit(np.full((30, 2), value))
+    there, beside = model.score_samples([[value, value], [value + 3, value]])
+    assert np.isfinite([there, beside]).all()
+    assert there > beside
+    assert np.isfinite(model.sample(3, random_state=0)).all()
+
+
+def test_a_constant_feature_keeps_its_unit() -> None:
+    """Whitened or standardised, it takes the same part in the density."""
+    X = np.column_stack([np.random.default_rng(0).normal(size=30), np.full(30, 3.0)])
+    scores = [_small(preprocessing=kind).fit(X).score(X) for kind in ("standard", "whiten")]
+    assert scores[0] == pytest.approx(scores[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["auto", "power"])
+def test_rows_of_no_weight_do_not_matter_for_equal_ones(rows: Any, kind: str) -> None:
+    """Two equal rows are enough, and one has no density."""
+    X, weights = rows.copy(), np.zeros(80)
+    X[1] = X[0]
+    weights[:2] = 1
+    model = _small(preprocessing=kind, base="auto").fit(X, sample_weight=weights)
+    assert np.isfinite(model.score_samples(X)).all()
+    weights[0] = 0
+    with pytest.raises(ode.DataError, match="Only the row at position 1 has a positive weight"):
+        _small(preprocessing=kind).fit(X, sample_weight=weights)
+
+
+@pytest.mark.parametrize(
+    ("y", "text"),
+    [
+        (["a", None] * 40, "y is missing in 40 of 80 rows, the first at position 1"),
+        (np.array([np.nan, 1.5] * 40), "y is missing in 40 of 80 rows, the first at position 0"),
+        (np.array([1.5, np.inf] * 40), "y contains infinity"),
+        (np.array(["a", 1] * 40, dtype=object), "y holds classes that do not sort"),
+        (pd.DataFrame({"a": ["x"] * 80, "b": 1}), "holds no numbers .* give numbers, or classes"),
+    ],
+)
+def test_conditions_are_checked_first(rows: Any, y: Any, text: str) -> None:
+    """Before anything is learnt."""
+    seen: list[Any] = []
+    model = _small(conditional=True, callbacks=seen.append, preprocessing="auto", base="auto")
+    with pytest.raises(ode.DataError, match=text):
+        model.fit(rows, y)
+    assert not seen
+    assert not hasattr(model, "_space")
+
+
+def test_columns_of_conditions_are_known_by_name(rows: Any, tmp_path: Path) -> None:
+    """Swapped they are refused, after saving too; an array has the order of the fit."""
+    y = pd.DataFrame({"a": rows[:, 0], "b": rows[:, 1]})
+    model = _small(conditional=True).fit(rows, y)
+    right = model.score_samples(rows, y)
+    np.testing.assert_array_equal(model.score_samples(rows, y.to_numpy()), right)
+    model.save(tmp_path / "model.zip")
+    for one in (model, ode.load(tmp_path / "model.zip")):
+        np.testing.assert_array_equal(one.score_samples(rows, y), right)
+        with pytest.raises(ode.DataError, match=r"columns \['b', 'a'\], but the fit had"):
+            one.score_samples(rows, y[["b", "a"]])
+        with pytest.raises(ode.DataError, match="give them in that order"):
+            one.sample(2, y[["b", "a"]])
+
+
+@pytest.mark.parametrize("n_samples", [2.5, "3", 0, None])
+def test_number_of_draws_is_whole(rows: Any, n_samples: Any) -> None:
+    """Anything else is refused with its value."""
+    with pytest.raises(ValueError, match=f"n_samples={n_samples!r} must be a whole number"):
+        _small().fit(rows).sample(n_samples)
 
 
 def test_costs_of_paths_shorten_them() -> None:

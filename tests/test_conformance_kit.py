@@ -69,6 +69,33 @@ class OnlyEven(Field):
         return torch.cat([b * 1.0, -a[..., : b.shape[-1]]], -1)[..., : 2 * b.shape[-1]] * self.gain
 
 
+class Sparing(Field):
+    """Takes no inputs."""
+
+    def forward(self, t: Tensor, state: Tensor) -> Tensor:  # type: ignore[override]  # the fault
+        """Drift."""
+        return plain(self, t, state)
+
+
+class SparingSDE(SDE):
+    """Takes no inputs for its diffusion."""
+
+    def diffusion(self, t: Tensor, state: Tensor) -> Tensor:  # type: ignore[override]  # as above
+        """Diffusion."""
+        return super().diffusion(t, state)
+
+
+class Unmade(ode.Dynamics):
+    """Forgets to make what it is based on."""
+
+    def __init__(self, dim: int) -> None:
+        self.size = dim
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Decay."""
+        return -state
+
+
 class Unlearnt(Field):
     """Has a parameter that does nothing."""
 
@@ -164,6 +191,7 @@ BROKEN_DYNAMICS: dict[str, type[ode.Dynamics]] = {
     "hyperparameters_are_keywords_with_defaults": PositionalGain,
     "every_dimension_works_or_is_refused": OnlyEven,
     "shapes_and_dtypes_are_kept": field(lambda self, t, s: plain(self, t, s).float()),
+    "inputs_may_be_absent": Sparing,
     "time_broadcasts": field(lambda self, t, s: plain(self, t, s) + t.numel()),
     "rows_are_independent": field(lambda self, t, s: plain(self, t, s) - s.mean()),
     "equal_calls_give_equal_answers": field(
@@ -559,6 +587,22 @@ def test_the_sound_subjects_pass(cls: type[Any]) -> None:
 def test_checks_become_tests(check: Callable[[], None]) -> None:
     """One for every check, with the hyperparameters and the dimension that are given."""
     check()
+
+
+@pytest.mark.parametrize(("cls", "name"), [(Sparing, "forward"), (SparingSDE, "diffusion")])
+def test_inputs_that_are_not_taken_are_reported(cls: type[Any], name: str) -> None:
+    """With what to write; nothing else is wrong."""
+    report = check_class(cls)
+    (wrong,) = [outcome for outcome in report.outcomes if not outcome.ok]
+    assert wrong.check.name == "inputs_may_be_absent"
+    assert f"Write def {name}(self, t, state, inputs=None)." in wrong.reason
+
+
+def test_what_is_not_made_is_reported() -> None:
+    """A class that forgets ``super().__init__`` fails its checks, and is told why."""
+    report = check_class(Unmade)
+    assert not report.ok
+    assert "Unmade.__init__ must call super().__init__(dim) first." in str(report)
 
 
 REASON = {"gradients_reach_the_initial_state": "detached on purpose"}

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -39,6 +40,68 @@ def test_labels_of_any_type_that_sorts() -> None:
     assert by_name.classes_.tolist() == ["setosa", "versicolor", "virginica"]
     assert set(by_name.predict(X)) <= set(NAMES)
     np.testing.assert_array_equal(by_name.predict_proba(X), by_number.predict_proba(X))
+
+
+def test_nullable_labels_keep_their_values() -> None:
+    """Large whole numbers stay apart, booleans stay booleans, and the score tells them apart."""
+    points, big = X[:100], 2**60 + Y[:100]
+    nullable = pd.Series(big, dtype="Int64")
+    model = small(max_epochs=10).fit(points, nullable)
+    assert model.classes_.tolist() == [2**60, 2**60 + 1]
+    assert model.predict(points).dtype == np.int64
+    np.testing.assert_array_equal(
+        model.predict_proba(points), small(max_epochs=10).fit(points, big).predict_proba(points)
+    )
+    assert model.score(points, nullable) > 0.9
+    assert model.score(points, pd.Series(big[::-1].copy(), dtype="Int64")) < 0.1
+    flags = pd.Series(Y[:100] == 1, dtype="boolean")
+    assert small().fit(points, flags).predict(points).dtype == np.bool_
+    part = small().partial_fit(points, nullable, classes=nullable.unique())
+    assert part.classes_.tolist() == [2**60, 2**60 + 1]
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        pd.Series([0, 1, None] * 50, dtype="Int64"),
+        pd.Series(["a", "b", None] * 50),
+        ["a", "b", None] * 50,
+    ],
+)
+def test_missing_labels_are_refused(labels: Any) -> None:
+    """With their number and where the first is."""
+    with pytest.raises(ode.DataError, match="y is missing in 50 of 150 rows, the first at"):
+        small().fit(X, labels)
+
+
+DATES = pd.date_range("2020", periods=150)
+
+
+@pytest.mark.parametrize(
+    ("rows", "column"),
+    [
+        (pd.DataFrame({"when": DATES}), "'when'"),
+        (pd.DataFrame({"x": X[:, 0], "when": DATES.tz_localize("UTC")}), "'when'"),
+        (pd.DataFrame({"x": X[:, 0], "age": DATES - DATES[0]}), "'age'"),
+        (pd.DataFrame({"x": X[:, 0], "when": list(DATES)}, dtype=object), "'when'"),
+        (pd.DataFrame({"month": DATES.to_period("M")}), "'month'"),
+        (DATES.to_numpy()[:, None], "0"),
+        ((DATES - DATES[0]).to_numpy()[:, None], "0"),
+        ([[1.0, np.datetime64("2020-01-01")]] * 150, "1"),
+    ],
+)
+def test_dates_are_no_features(rows: Any, column: str) -> None:
+    """Their numbers depend on their unit: they are refused by name."""
+    text = f"X holds dates or time differences in column {column}: turn them into numbers"
+    with pytest.raises(ode.DataError, match=text):
+        small().fit(rows, Y)
+
+
+def test_dates_are_refused_in_predictions() -> None:
+    """Where numbers were learnt from."""
+    model = small().fit(X[:, :1], Y)
+    with pytest.raises(ode.DataError, match="X holds dates"):
+        model.predict(DATES.to_numpy()[:, None])
 
 
 def test_all_answers_are_of_the_same_logits() -> None:
@@ -180,6 +243,19 @@ def test_the_seed_decides_and_global_generators_do_not() -> None:
     np.testing.assert_array_equal(small().fit(X, Y).predict_proba(X), first.predict_proba(X))
     other = small(random_state=1).fit(X, Y)
     assert np.abs(other.predict_proba(X) - first.predict_proba(X)).max() > 1e-4
+
+
+def test_without_a_seed_global_generators_are_left_alone() -> None:
+    """Nothing is drawn from numpy's, nor does it decide."""
+    answers = []
+    for _ in range(2):
+        np.random.seed(1)  # noqa: NPY002  # the global generator is what is watched
+        before = np.random.get_state()[1].copy()  # noqa: NPY002  # as above
+        model = small(random_state=None).fit(X, Y)
+        model.partial_fit(X, Y)
+        assert (np.random.get_state()[1] == before).all()  # noqa: NPY002  # as above
+        answers.append(model.predict_proba(X))
+    assert np.abs(answers[0] - answers[1]).max() > 1e-4
 
 
 KILLED = """

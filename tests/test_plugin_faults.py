@@ -35,6 +35,16 @@ class Fault:
 
 FAULTS = {
     "raises": Fault("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+    "is_cancelled": Fault(
+        "import asyncio\nraise asyncio.CancelledError('too late')", "CancelledError: too late"
+    ),
+    "panics": Fault(
+        "class PanicError(BaseException): pass\nraise PanicError('native')", "PanicError: native"
+    ),
+    "awaits": Fault(
+        HEAD + "    @hookimpl\n    async def odeseries_solvers(): return {'a': RK4}",
+        "odeseries_solvers returned a coroutine: return a mapping",
+    ),
     "exits": Fault("import sys\nsys.exit(3)", "SystemExit: 3"),
     "misspells": Fault(
         HEAD + MARK + "odeseries_solver(): return {'a': RK4}",
@@ -175,6 +185,16 @@ def test_json_is_json_whatever_a_plugin_prints(
     shown = capsys.readouterr()
     assert json.loads(shown.out)[1]["failure"] is None
     assert shown.err == "hello\n"
+
+
+def test_an_interrupt_is_the_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C during an import is no fault of the plugin's, which is imported the next time."""
+    write_distribution(tmp_path, "slow", "raise KeyboardInterrupt")
+    monkeypatch.syspath_prepend(tmp_path)
+    registry = Registry(lambda: entries_of(tmp_path))
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            registry.get("dynamics", "slow:pendulum")
 
 
 def test_what_is_switched_off_has_not_failed(

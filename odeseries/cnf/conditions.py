@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from sklearn.utils.multiclass import type_of_target
+from sklearn.utils.validation import _get_feature_names
+
+from odeseries.errors import DataError
+from odeseries.frames.plain import plain_targets, refuse_dates
 
 __all__ = ["Conditions"]
 
@@ -24,11 +28,14 @@ class Conditions:
         Sorted classes; None for numbers.
     centre, scale : array of shape (n_numbers,)
         Units of numbers.
+    names : list of str or None
+        Names of the columns of numbers, where they had some.
     """
 
     classes: Any
     centre: Float64
     scale: Float64
+    names: list[str] | None = None
 
     @classmethod
     def none(cls) -> Conditions:
@@ -37,13 +44,21 @@ class Conditions:
 
     @classmethod
     def of(cls, y: Any, weights: Float64) -> Conditions:
-        """What is seen in targets of shape (n,) or (n, n_numbers)."""
-        if np.ndim(y) == 1 and type_of_target(y) in ("binary", "multiclass"):
-            return cls(np.unique(y), np.zeros(0), np.ones(0))
+        """What is seen in targets of shape (n,) or (n, n_numbers).
+
+        Raises
+        ------
+        DataError
+            If targets are missing, dates, or neither classes that sort nor finite numbers.
+        """
+        names, y = _names(y), _plain(y)
+        classes = _classes(y)
+        if classes is not None:
+            return cls(classes, np.zeros(0), np.ones(0))
         numbers = _numbers(y)
         centre = np.average(numbers, axis=0, weights=weights)
         scale = np.sqrt(np.average((numbers - centre) ** 2, axis=0, weights=weights))
-        return cls(None, centre, np.where(scale > 0, scale, 1.0))
+        return cls(None, centre, np.where(scale > 0, scale, 1.0), names)
 
     @property
     def width(self) -> int:
@@ -69,10 +84,25 @@ class Conditions:
             return np.zeros((n, 0))
         if y is None:
             raise ValueError("The density is conditional: give y, a target for every row.")
-        y = np.asarray(y)
+        y = self.targets(y)
         if len(y) != n:
             raise ValueError(f"y has {len(y)} targets for {n} rows: give one for every row.")
         return self._numbers_of(y) if self.classes is None else self._indicators(y)
+
+    def targets(self, y: Any) -> Any:
+        """Targets as an array, in the order of columns that the fit saw.
+
+        Raises
+        ------
+        DataError
+            If some are missing or dates, or their columns have other names.
+        """
+        names = _names(y)
+        if self.names and names and names != self.names:
+            raise DataError(
+                f"y has the columns {names}, but the fit had {self.names}: give them in that order."
+            )
+        return _plain(y)
 
     def _indicators(self, y: Any) -> Float64:
         unknown = np.setdiff1d(y, self.classes)
@@ -89,8 +119,42 @@ class Conditions:
         return np.asarray((numbers - self.centre) / self.scale)
 
 
+def _names(y: Any) -> list[str] | None:
+    names = _get_feature_names(y)
+    return None if names is None else list(map(str, names))
+
+
+def _plain(y: Any) -> Any:
+    """Targets as an array, none of them a date, missing or infinite."""
+    refuse_dates(y, "y")
+    return _finite(np.asarray(plain_targets(y)))
+
+
+def _finite(y: Any) -> Any:
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise DataError("y contains infinity: replace it by a number, or drop these rows.")
+    return y
+
+
+def _classes(y: Any) -> Any:
+    """Sorted classes; None where targets are numbers."""
+    if y.ndim != 1:
+        return None
+    try:
+        return np.unique(y) if type_of_target(y) in ("binary", "multiclass") else None
+    except TypeError as error:
+        raise DataError(
+            f"y holds classes that do not sort ({error}): let all be texts, or all numbers."
+        ) from error
+
+
 def _numbers(y: Any) -> Float64:
-    numbers = np.asarray(y, dtype=np.float64)
-    if not np.isfinite(numbers).all():
-        raise ValueError("y contains NaN or infinity.")
-    return numbers.reshape(len(numbers), -1)
+    try:
+        numbers = np.asarray(y, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"y has the shape {np.shape(y)} and holds no numbers ({error}): give numbers, or "
+            "classes as a Series of shape (n,)."
+        ) from error
+    finite: Float64 = _finite(numbers.reshape(len(numbers), -1))
+    return finite

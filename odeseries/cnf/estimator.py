@@ -20,7 +20,6 @@ from sklearn.base import (
     DensityMixin,
     TransformerMixin,
 )
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import (
     check_consistent_length,
@@ -29,7 +28,7 @@ from sklearn.utils.validation import (
 )
 from torch import Tensor
 
-from odeseries.checkpoints import begun
+from odeseries.checkpoints import begun, drawn_seed
 from odeseries.cnf.bases import MixtureBase, NormalBase
 from odeseries.cnf.conditions import Conditions
 from odeseries.cnf.design import Design
@@ -41,7 +40,9 @@ from odeseries.cnf.rows import Rows
 from odeseries.cnf.spaces import Space
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
+from odeseries.errors import DataError
 from odeseries.estimators import Saved, row_weights
+from odeseries.frames.plain import refuse_dates
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.parameters import Declared
 from odeseries.training import one_thread
@@ -128,7 +129,7 @@ class CNFDensityEstimator(
     device : str, default="auto"
         "cpu", "cuda" or "auto".
     random_state : int, RandomState or None
-        Seed; global generators are not touched.
+        Seed; without one it comes from the system. Global generators are not touched.
     verbose : bool, default=False
         Whether to show progress.
 
@@ -248,13 +249,13 @@ class CNFDensityEstimator(
         self._validate_params()
         budget = Budget(self.max_time)
         X, weights = self._checked(X, y, sample_weight)
+        self._conditions = Conditions.of(y, weights) if self.conditional else Conditions.none()
         seed, store = begun(self, lambda: [X, np.asarray(y, str), weights])
         self.device_ = find_device(self.device)
         kinds = AUTOMATIC if self.preprocessing == "auto" else (self.preprocessing,)
         mixed = any(route.mixed for route in routes(self.objective, self.base))
         ground = best_ground(kinds, mixed, X, weights, seed)
         self._space = ground.space
-        self._conditions = Conditions.of(y, weights) if self.conditional else Conditions.none()
         control = Control(budget, as_callbacks(self.callbacks), store)
         fit = Fit(self._recipe(), ground, self._rows(X, y, weights), seed, control)
         with one_thread():
@@ -310,7 +311,7 @@ class CNFDensityEstimator(
         y : array-like of shape (m,) or (m, n_numbers), optional
             Targets, if ``conditional``.
         random_state : int, RandomState or None
-            Seed.
+            Seed; without one it comes from the system.
 
         Returns
         -------
@@ -350,12 +351,19 @@ class CNFDensityEstimator(
 
     def _checked(self, X: Any, y: Any, sample_weight: Any) -> tuple[Float64, Float64]:
         """Finite numbers, and weights with a mean of 1."""
+        refuse_dates(X)
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         if self.conditional:
             if y is None:
                 raise ValueError("conditional=True, but y is None: give a target for every row.")
             check_consistent_length(X, y)
-        return X, row_weights(X, sample_weight)
+        weights = row_weights(X, sample_weight)
+        if np.count_nonzero(weights) < 2:
+            raise DataError(
+                f"Only the row at position {weights.argmax()} has a positive weight: a density "
+                "needs at least 2 such rows."
+            )
+        return X, weights
 
     def _design(self) -> Design:
         return Design(self.dynamics, self.dynamics_params or {}, self.divergence, self.solver)
@@ -402,17 +410,18 @@ class CNFDensityEstimator(
     def _drawn(self, n_samples: int, y: Any, random_state: Any) -> tuple[Float64, Any]:
         """Points of the base distribution, and the target of each."""
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        if not isinstance(n_samples, Integral) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a whole number of at least 1.")
         if self.conditional and y is not None:
-            y = np.repeat(np.asarray(y), n_samples, axis=0)
+            y = np.repeat(self._conditions.targets(y), n_samples, axis=0)
             n_samples = len(y)
-        seed = int(check_random_state(random_state).randint(2**31 - 1))
-        return self.flow_.base.sample(n_samples, np.random.default_rng(seed)), y
+        rng = np.random.default_rng(drawn_seed(random_state))
+        return self.flow_.base.sample(n_samples, rng), y
 
     def _seen(self, X: Any) -> Float64:
         """Rows as they were in the fit."""
         check_is_fitted(self)
+        refuse_dates(X)
         rows: Float64 = validate_data(self, X, reset=False, dtype=np.float64)
         return rows
 

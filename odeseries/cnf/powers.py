@@ -67,7 +67,8 @@ class Powers:
 
 def _most_likely(x: Float64, weights: Float64) -> float:
     """Exponent with the highest likelihood of a normal distribution; 1 for a constant."""
-    if np.ptp(x) == 0:
+    # In standard units the mean square is 1, or that of rounding.
+    if np.average(x**2, weights=weights) < 0.5:
         return 1.0
 
     def loss(exponent: float) -> float:

@@ -57,11 +57,10 @@ class Space:
         if kind == "none":
             return cls(kind, np.zeros(dim), np.eye(dim), np.eye(dim), 0.0)
         if kind == "power":
-            scales = _scales(X - np.average(X, axis=0, weights=weights), weights)
-            powers = Powers.of(X, weights, scales)
+            powers = Powers.of(X, weights, _scales(X, weights))
             return replace(cls.of("whiten", powers.inside(X), weights), kind=kind, powers=powers)
         centre = np.average(X, axis=0, weights=weights)
-        scales = _scales(X - centre, weights)
+        scales = _scales(X, weights)
         if kind == "standard":
             volume = -float(np.log(scales).sum())
             return cls(kind, centre, np.diag(1 / scales), np.diag(scales), volume)
@@ -88,14 +87,17 @@ class Space:
 def _whitening(within: Float64, weights: Float64) -> tuple[Float64, Float64, Float64]:
     """The map of standard units to the unit covariance, its inverse, and what it divides by."""
     correlation = (within * weights[:, None]).T @ within / weights.sum()
+    # It is so up to rounding but for constant features, which keep their unit.
+    np.fill_diagonal(correlation, 1.0)
     values, vectors = np.linalg.eigh(correlation)
     spreads = np.sqrt(np.maximum(values, SMALLEST_SHARE * values[-1]))
     # The symmetric root: it keeps near the features, and signs of vectors don't matter.
     return (vectors / spreads) @ vectors.T, (vectors * spreads) @ vectors.T, spreads
 
 
-def _scales(centred: Float64, weights: Float64) -> Float64:
+def _scales(X: Float64, weights: Float64) -> Float64:
     """Standard deviations; 1 for a feature that is constant up to rounding."""
-    scales = np.sqrt(np.average(centred**2, axis=0, weights=weights))
-    size = np.abs(centred).max(0)
+    centre = np.average(X, axis=0, weights=weights)
+    scales = np.sqrt(np.average((X - centre) ** 2, axis=0, weights=weights))
+    size = np.abs(X).max(0)
     return np.where(scales > np.finfo(float).eps * 10 * size, scales, 1.0)

@@ -15,17 +15,17 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from odeseries.checkpoints import begun
+from odeseries.checkpoints import begun, drawn_seed
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
 from odeseries.estimators import Saved, row_weights
+from odeseries.frames.plain import plain_targets, refuse_dates
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.odenet.inputs import Float64, Inputs, Shift, image_shape
 from odeseries.odenet.network import Gradient, ODENet
@@ -114,7 +114,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     device : str, default="auto"
         "cpu", "cuda" or "auto".
     random_state : int, RandomState or None
-        Seed; global generators are not touched.
+        Seed; without one it comes from the system. Global generators are not touched.
     verbose : bool, default=False
         Whether to show progress.
 
@@ -284,7 +284,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         X, y = self._checked(X, y, reset=first)
         self.classes_ = announced(y, classes, None if first else self.classes_)
         weights = self._weights(X, y, sample_weight)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = drawn_seed(self.random_state)
         if first:
             self._start(X, seed)
         self._inputs.learn(X, weights)
@@ -320,6 +320,10 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         logits = self._logits(X)
         return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Share of the rows whose class is predicted, by weight."""
+        return float(super().score(X, plain_targets(y), sample_weight))
+
     def nfe(self, X: Any) -> Any:
         """Evaluations of the field that each row needs, shape (n,)."""
         return self._evaluations(self._known(X))
@@ -330,6 +334,8 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
 
     def _checked(self, X: Any, y: Any, *, reset: bool = True) -> tuple[Any, Any]:
         """Finite numbers of two or four axes, and classes."""
+        refuse_dates(X)
+        y = plain_targets(y)
         X, y = validate_data(self, X, y, reset=reset, dtype=np.float64, allow_nd=True)
         check_classification_targets(y)
         return X, y
@@ -410,6 +416,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     def _known(self, X: Any) -> Any:
         """Rows like those of the fit."""
         check_is_fitted(self)
+        refuse_dates(X)
         X = validate_data(self, X, reset=False, dtype=np.float64, allow_nd=True)
         image_shape(X, self._inputs.shape)
         return X

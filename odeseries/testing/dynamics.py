@@ -21,9 +21,19 @@ SUITE = Suite()
 BATCH = 5
 
 
+def _new(subject: Subject, dim: int) -> ode.Dynamics:
+    """A dynamics of some dimension, as its class makes it."""
+    dynamics: ode.Dynamics = subject.cls(dim, **subject.params)
+    require(
+        "_parameters" in vars(dynamics),
+        f"{subject.cls.__qualname__}.__init__ must call super().__init__(dim) first.",
+    )
+    return dynamics
+
+
 def _made(subject: Subject, dtype: torch.dtype = torch.float64) -> ode.Dynamics:
     """A dynamics whose parameters are stirred, so that a network that starts at zero moves."""
-    dynamics: ode.Dynamics = subject.cls(subject.dim, **subject.params)
+    dynamics = _new(subject, subject.dim)
     with torch.no_grad():
         for parameter in dynamics.parameters():
             parameter.add_(0.1 * torch.randn_like(parameter))
@@ -56,7 +66,11 @@ def _diffused(dynamics: ode.Dynamics, t: Tensor, states: Tensor) -> Tensor:
 
 
 def _stochastic(subject: Subject) -> bool:
-    return _made(subject).noise_type is not None
+    try:
+        return _made(subject).noise_type is not None
+    except Exception:
+        # What can't be made is for the checks to report; which of them apply, its class says.
+        return subject.cls.noise_type is not None
 
 
 def _ordinary(subject: Subject) -> bool:
@@ -97,7 +111,7 @@ def every_dimension_works_or_is_refused(subject: Subject) -> None:
     """A dimension that can't be had is a ValueError when the dynamics is made, not later."""
     for dim in (1, 2, 3, 8):
         try:
-            dynamics = subject.cls(dim, **subject.params)
+            dynamics = _new(subject, dim)
         except ValueError:
             continue
         require(dynamics.dim == dim, f"Made with dim={dim}, it says dim={dynamics.dim}.")
@@ -131,6 +145,27 @@ def shapes_and_dtypes_are_kept(subject: Subject) -> None:
                 slope.dtype == state.dtype == back.dtype == dtype,
                 f"For {dtype}: state {state.dtype}, derivative {slope.dtype}, read {back.dtype}.",
             )
+
+
+@SUITE.law()
+def inputs_may_be_absent(subject: Subject) -> None:
+    """A field takes known inputs as its third argument, and None where there are none."""
+    dynamics = _made(subject)
+    states = _states(dynamics, BATCH)
+    t = _clock(states)
+    for name in ("forward",) if dynamics.noise_type is None else ("forward", "diffusion"):
+        function = getattr(dynamics, name)
+        try:
+            inspect.signature(function).bind(t, states, None)
+        except TypeError as error:
+            raise AssertionError(
+                f"{name}(t, state, None) can't be called: {error}. Write "
+                f"def {name}(self, t, state, inputs=None)."
+            ) from error
+        require(
+            torch.equal(function(t, states, None), function(t, states)),
+            f"{name}(t, state, None) differs from {name}(t, state).",
+        )
 
 
 @SUITE.law()
@@ -263,7 +298,7 @@ def same_seed_same_parameters(subject: Subject) -> None:
     made = []
     for _ in range(2):
         torch.manual_seed(1)
-        made.append(subject.cls(subject.dim, **subject.params).state_dict())
+        made.append(_new(subject, subject.dim).state_dict())
     for name, value in made[0].items():
         require(torch.equal(value, made[1][name]), f"'{name}' differs under the same seed.")
 
