@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from pandas.tseries.api import guess_datetime_format
 
 from odeseries.errors import DataError, OdeSeriesError, PluginError
 
@@ -35,6 +37,7 @@ DATASET_HORIZONS = {
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
 OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
+DAY_AND_MONTH = r"^(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"  # or month and day
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -103,8 +106,8 @@ def _forecast(args: argparse.Namespace) -> None:
     data = _bundled(args.dataset) if args.dataset else _table(args)
     horizon = _horizon(args, data)
     times = future_times(data, horizon, n=args.times)
-    chosen = {} if args.dynamics is None else {"dynamics": args.dynamics}
     forecaster: Any = plugins.get("forecaster", args.model)
+    chosen = _dynamics(args, forecaster)
     model = forecaster(horizon, random_state=args.seed, verbose=sys.stderr.isatty(), **chosen)
     model.fit(data)
     median = model.predict(times)
@@ -117,6 +120,18 @@ def _forecast(args: argparse.Namespace) -> None:
         coverages = sorted({0.5, args.coverage})
         _plot(args.plot, data, median, model.predict_interval(times, coverage=coverages))
         print(f"Picture: {args.plot}")
+
+
+def _dynamics(args: argparse.Namespace, forecaster: type) -> dict[str, str]:
+    """The dynamics, for a forecaster that has any."""
+    if args.dynamics is None:
+        return {}
+    if "dynamics" not in inspect.signature(forecaster).parameters:
+        raise ValueError(
+            f"--model {args.model} has no dynamics to choose: leave out --dynamics "
+            f"{args.dynamics}, or name another model, such as latent_ode."
+        )
+    return {"dynamics": args.dynamics}
 
 
 def _check_files(args: argparse.Namespace) -> None:
@@ -194,8 +209,14 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
     times = _times(frame[args.time], args.file)
     index = times
     if args.id is not None:
-        index = pd.MultiIndex.from_arrays([frame[args.id], times], names=keys)
+        index = pd.MultiIndex.from_arrays([_ids(args.file, args.id), times], names=keys)
     return frame[targets].set_axis(index)
+
+
+def _ids(file: Path, column: str) -> pd.Series:
+    """Ids as they are written: 007 is not 7, and NA is an id; an empty cell is missing."""
+    text = pd.read_csv(file, usecols=[column], dtype=str, keep_default_na=False)[column]
+    return text.where(text != "")
 
 
 def _times(column: pd.Series, file: Path) -> pd.Index:
@@ -204,12 +225,12 @@ def _times(column: pd.Series, file: Path) -> pd.Index:
         numbers: pd.Index = pd.Index(column)
         return numbers
     offsets = column.astype(str).str.extract(OFFSET, expand=False)
-    parsed = _dates(column.astype(str), utc=len(offsets.unique()) > 1)
+    parsed = _dates(column.astype(str), file, utc=len(offsets.unique()) > 1)
     missing = parsed.isna().to_numpy()
     if missing.any():
         raise DataError(
             f"{_place(column, file, missing)} is no date: {column[missing].iloc[0]!r}. "
-            "Correct it or leave the row out."
+            "Write it as ISO 8601, such as 2024-05-31, or leave the row out."
         )
     naive = offsets.isna().to_numpy()
     if naive.any() and not naive.all():
@@ -220,10 +241,27 @@ def _times(column: pd.Series, file: Path) -> pd.Index:
     return pd.DatetimeIndex(parsed, name=column.name)
 
 
-def _dates(text: pd.Series, *, utc: bool) -> pd.Series:
-    """Dates in ISO 8601 of any resolution, or in the format of the first; NaT if not."""
+def _dates(text: pd.Series, file: Path, *, utc: bool) -> pd.Series:
+    """Dates in ISO 8601 of any resolution, or all in the format of the first; NaT if not."""
     parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=utc)
-    return pd.to_datetime(text, errors="coerce", utc=utc) if parsed.isna().any() else parsed
+    written = text.dropna()
+    if parsed.notna().any() or written.empty:
+        return parsed
+    form = guess_datetime_format(written.iloc[0], dayfirst=_day_first(text, file))
+    return parsed if form is None else pd.to_datetime(text, format=form, errors="coerce", utc=utc)
+
+
+def _day_first(text: pd.Series, file: Path) -> bool:
+    """Whether the day comes before the month, where both are numbers; one above 12 is a day."""
+    numbers = text.str.extract(DAY_AND_MONTH).astype(float)
+    bare = numbers[0].notna()
+    first, second = (numbers > 12).any()
+    if bare.any() and first == second:
+        raise DataError(
+            f"Day and month can't be told apart in column '{text.name}' of {file}, whose dates are "
+            f"like {text[bare].iloc[0]!r}. Write them as ISO 8601, such as 2024-05-31."
+        )
+    return bool(first)
 
 
 def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:

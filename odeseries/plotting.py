@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["phase_portrait", "plot_forecast", "plot_history", "pyplot"]
 
 SEEN, AHEAD, HELD_OUT = "#3d4a57", "#0b7285", "#c2410c"
+UNITS = {"days": "1D", "hours": "1h", "minutes": "1min", "seconds": "1s"}
+FEWEST_UNITS = 3  # along an axis
 
 
 def plot_forecast(
@@ -33,7 +35,8 @@ def plot_forecast(
     Parameters
     ----------
     history : Series
-        What was observed; NaN is left out.
+        What was observed; NaN is left out. Time differences are drawn as numbers of days, hours,
+        minutes or seconds; which, the label of the axis says.
     median : Series
         From ``predict``.
     intervals : DataFrame
@@ -61,14 +64,17 @@ def plot_forecast(
     seen = history.dropna().sort_index()
     seen = seen if last is None else seen.iloc[-last:]
     centre = median.sort_index()
-    _draw_bands(ax, pd.DataFrame(intervals[label]).sort_index())
+    unit = _unit(ax, seen.index.append(centre.index))
+    _draw_bands(ax, pd.DataFrame(intervals[label]).sort_index(), unit)
     if paths is not None:
-        _draw_paths(ax, paths if isinstance(paths, pd.Series) else paths[label])
-    ax.plot(seen.index, seen, ".", color=SEEN, markersize=3, label="observed")
-    ax.plot(centre.index, centre, color=AHEAD, linewidth=1.6, label="median forecast")
-    if len(seen) and len(centre) and centre.index[0] >= seen.index[-1]:
-        ax.axvline(seen.index[-1], color=SEEN, linewidth=0.8, linestyle=":")
-    ax.set_xlabel("time" if history.index.name is None else str(history.index.name))
+        _draw_paths(ax, paths if isinstance(paths, pd.Series) else paths[label], unit)
+    before, ahead = _places(seen.index, unit), _places(centre.index, unit)
+    ax.plot(before, seen, ".", color=SEEN, markersize=3, label="observed")
+    ax.plot(ahead, centre, color=AHEAD, linewidth=1.6, label="median forecast")
+    if len(seen) and len(centre) and ahead[0] >= before[-1]:
+        ax.axvline(before[-1], color=SEEN, linewidth=0.8, linestyle=":")
+    name = "time" if history.index.name is None else str(history.index.name)
+    ax.set_xlabel(name if unit is None else f"{name} [{unit}]")
     ax.set_ylabel("value" if history.name is None else str(history.name))
     return _finished(ax)
 
@@ -93,8 +99,16 @@ def plot_history(estimator: Any, ax: Axes | None = None) -> Axes:
         If matplotlib is not installed.
     NotFittedError
         If the estimator is not fitted.
+    ValueError
+        If it was not trained in epochs.
     """
     check_is_fitted(estimator, "history_")
+    if estimator.history_.empty:
+        best = getattr(estimator, "best_", estimator)
+        raise ValueError(
+            f"There are no losses to draw: {type(best).__name__} was not trained in epochs. Draw "
+            "the history of a trained forecaster, such as LatentODEForecaster."
+        )
     records = estimator.history_.reset_index(drop=True)
     ax = _axes() if ax is None else ax
     epochs = np.arange(1, len(records) + 1)
@@ -195,12 +209,27 @@ def _axes() -> Axes:
     return ax
 
 
-def _draw_bands(ax: Axes, bands: pd.DataFrame) -> None:
+def _unit(ax: Axes, times: pd.Index) -> str | None:
+    """Unit of time differences on the axis; the one that is there, if it was drawn on before."""
+    if not isinstance(times, pd.TimedeltaIndex):
+        return None
+    span = times.max() - times.min()
+    large = [u for u, length in UNITS.items() if span >= FEWEST_UNITS * pd.Timedelta(length)]
+    there = [u for u in UNITS if ax.get_xlabel().endswith(f"[{u}]")]
+    return [*there, *large, "seconds"][0]
+
+
+def _places(times: pd.Index, unit: str | None) -> pd.Index:
+    """Times as matplotlib draws them: time differences as numbers of a unit."""
+    return times if unit is None else pd.TimedeltaIndex(times) / pd.Timedelta(UNITS[unit])
+
+
+def _draw_bands(ax: Axes, bands: pd.DataFrame, unit: str | None) -> None:
     """Intervals, the widest below."""
     coverages = bands.columns.unique(0).sort_values(ascending=False)
     for i, coverage in enumerate(coverages):
         ax.fill_between(
-            bands.index,
+            _places(bands.index, unit),
             bands[coverage, "lower"],
             bands[coverage, "upper"],
             color=AHEAD,
@@ -210,12 +239,13 @@ def _draw_bands(ax: Axes, bands: pd.DataFrame) -> None:
         )
 
 
-def _draw_paths(ax: Axes, paths: pd.Series) -> None:
+def _draw_paths(ax: Axes, paths: pd.Series, unit: str | None) -> None:
     """Thin lines, one a sample."""
     label: str | None = "sample paths"
     for _, path in paths.groupby(level=0):
         line = path.droplevel(0).sort_index()
-        ax.plot(line.index, line, color=SEEN, linewidth=0.6, alpha=0.4, label=label)
+        where = _places(line.index, unit)
+        ax.plot(where, line, color=SEEN, linewidth=0.6, alpha=0.4, label=label)
         label = None
 
 

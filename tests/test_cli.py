@@ -117,7 +117,10 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
     ("times", "instants"),
     [
         (["2024-01-01", "2024-01-02 12:00"], ["2024-01-01", "2024-01-02T12:00"]),
-        (["05-01-2024", "06-01-2024"], ["2024-05-01", "2024-06-01"]),
+        (["05-01-2024", "06-13-2024"], ["2024-05-01", "2024-06-13"]),
+        (["05/12/2023 10:00", "31/12/2023 10:00"], ["2023-12-05 10:00", "2023-12-31 10:00"]),
+        (["31.12.2023", "01.01.2024"], ["2023-12-31", "2024-01-01"]),
+        (["5 Jan 2024", "6 Jan 2024"], ["2024-01-05", "2024-01-06"]),
         (
             ["2024-10-27 02:30+02:00", "2024-10-27 02:30+01:00"],
             ["2024-10-27T00:30Z", "2024-10-27T01:30Z"],
@@ -127,12 +130,12 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
             ["2024-01-01T05:00:00Z", "2024-01-01T05:00:01.5Z"],
         ),
     ],
-    ids=["resolutions", "months", "clock-change", "offset"],
+    ids=["resolutions", "months", "days", "dots", "names", "clock-change", "offset"],
 )
 def test_dates_are_read_as_instants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[str], instants: list[str]
 ) -> None:
-    """Mixed resolutions, no offset, one offset, and two as over a clock change."""
+    """Mixed resolutions, no offset, one offset, two as over a clock change, days above 12."""
     seen = []
 
     def fit(self: Quick, X: pd.DataFrame, y: Any = None) -> Quick:
@@ -144,6 +147,34 @@ def test_dates_are_read_as_instants(
     pd.DataFrame({"t": times, "y": [1.0, 2.0]}).to_csv(path, index=False)
     assert main(f"forecast {path} --time t --horizon 2D --model local:quick".split()) == 1
     assert list(seen[0]) == [pd.Timestamp(t) for t in instants]
+
+
+@pytest.mark.parametrize(
+    "times", [["05/01/2024", "06/01/2024"], ["31.12.2023", "12.31.2023"]], ids=["neither", "both"]
+)
+def test_day_and_month_that_cannot_be_told_apart_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], times: list[str]
+) -> None:
+    """No number above 12, or one in either place."""
+    path = tmp_path / "times.csv"
+    pd.DataFrame({"t": times, "y": [1.0, 2.0]}).to_csv(path, index=False)
+    line = failure(capsys, "forecast", path, "--time", "t", "--horizon", "2D")
+    assert f"column 't' of {path}, whose dates are like {times[0]!r}" in line
+    assert "ISO 8601" in line
+
+
+def test_ids_are_the_text_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """7 and 007 are two series, and NA is one; an empty cell is none."""
+    path, out = tmp_path / "countries.csv", tmp_path / "forecast.csv"
+    rows = [f"{who},{k},{np.sin(k):.3f}" for who in ("007", "7", "NA") for k in range(20)]
+    path.write_text("\n".join(["who,when,level", *rows]))
+    command = f"forecast {path} --time when --id who --horizon 3 --times 1 --model baseline"
+    assert main([*command.split(), "--out", str(out)]) == 0
+    written = pd.read_csv(out, dtype=str, keep_default_na=False)
+    assert written["who"].tolist() == ["007", "7", "NA"]
+    capsys.readouterr()
+    path.write_text("\n".join(["who,when,level", *rows, ",3,1.0", ""]))
+    assert "1 of 61 rows have no series id" in failure(capsys, *command.split())
 
 
 def test_a_missing_file_or_column_is_named(csv: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -183,6 +214,7 @@ def test_what_is_no_date_is_named_with_its_line(
         (["--dataset", "variable_stars"], "Say how far to forecast: --horizon"),
         (["--dataset", "variable_stars", "--horizon", "3D"], "--horizon must be one, not '3D'"),
         (["--dataset", "co2", "--model", "oracle"], "oracle"),
+        (["--dataset", "co2", "--model", "forest", "--dynamics", "mlp"], "forest has no dynamics"),
         (["--dataset", "co2", "--out", "nowhere/f.csv"], "there is no folder nowhere"),
         (["--dataset", "co2", "--plot", "forecast.xls"], "must end in one of .png, .pdf, .svg"),
         (["--dataset", "co2", "--horizon", "soon"], "soon"),

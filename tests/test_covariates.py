@@ -274,6 +274,18 @@ def test_polars_frames() -> None:
     assert asked.series.tolist() == [0, 0, 1, 1, 0, 1]
 
 
+def test_polars_dates_are_midnights() -> None:
+    """The stamps of the same days in pandas."""
+    pl = pytest.importorskip("polars")
+    days = pd.DatetimeIndex(["2024-01-31", "1900-03-01", "2024-02-29"])
+    given = pl.DataFrame({"when": [day.date() for day in days], "y": [1.0, 2.0, 3.0]})
+    assert given.schema["when"] == pl.Date
+    panel, schema = read_frame(given, time_col="when")
+    expected, _ = read_frame(pd.Series([1.0, 2.0, 3.0], index=days))
+    np.testing.assert_array_equal(panel.times, expected.times)
+    assert schema.clock.kind == "datetime"
+
+
 def test_categories_of_numbers_are_numbers() -> None:
     """Nullable, boolean, integer and categorical columns are read; categories of text are not."""
     frame = pd.DataFrame(

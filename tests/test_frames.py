@@ -621,6 +621,9 @@ def test_future_times_of_a_panel_follow_each_end() -> None:
         {"n": True},
         {"freq": "1?"},
         {"freq": 3},
+        {"freq": "-1D"},
+        {"freq": "0D"},
+        {"freq": pd.DateOffset(days=-1)},
     ],
 )
 def test_bad_future_requests(options: dict[str, Any]) -> None:

@@ -220,6 +220,8 @@ def test_coverage_and_sharpness_by_lead() -> None:
     ("call", "message"),
     [
         (lambda: metrics.interval_score(0, 0, 1, 90), "coverage=90 is not a probability"),
+        (lambda: metrics.pinball_scorer(50), r"level=50 .*Did you mean 0\.5"),
+        (lambda: metrics.interval_scorer(80), r"coverage=80 .*Did you mean 0\.8"),
         (lambda: metrics.crps_from_samples([0.0], [[1.0]], fair=True), "at least 2 are needed"),
         (lambda: metrics.energy_score([0.0, 1.0], [[1.0], [2.0]]), "needs samples of shape"),
         (lambda: metrics.variogram_score([0.0], [[1.0]], order=0), "order=0 must be positive"),

@@ -96,6 +96,24 @@ def test_cutoffs_may_be_strings_in_the_zone_of_the_data(days: np.ndarray) -> Non
     assert fold.cutoff == pd.Timestamp("2000-05-31 22:00", tz="UTC")
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_single_cutoff_needs_no_list(form: str, days: np.ndarray) -> None:
+    """It is the list of one."""
+    y, (one,) = pd.Series(0.0, index=times(form, days)), times(form, np.array([200.0]))
+    alone, listed = (TimeSplit(lasting(form, 50), cutoffs=given) for given in (one, [one]))
+    assert alone.get_n_splits() == 1
+    assert [f.cutoff for f in alone.folds(y)] == [f.cutoff for f in listed.folds(y)] == [one]
+
+
+@pytest.mark.parametrize("n_splits", [0, -1, 2.5, True])
+def test_a_number_of_folds_is_a_whole_number(n_splits: Any, frame: pd.DataFrame) -> None:
+    """At least one; two for a panel, whose series are split."""
+    with pytest.raises(ValueError, match=f"n_splits={n_splits} must be a whole number"):
+        TimeSplit("8D", n_splits=n_splits)
+    with pytest.raises(DataError, match=f"into n_splits={n_splits} folds"):
+        list(PanelSplit(n_splits, time_col="when", id_col="who").split(frame))
+
+
 def test_as_many_folds_as_fit(days: np.ndarray) -> None:
     """From three horizons, or from ``initial``, after the start to a horizon before the end."""
     y = pd.Series(0.0, index=times("numbers", days))
@@ -350,6 +368,23 @@ class TestWithForecasters:
         assert not hasattr(forecaster, "spread_")
         median = backtest(forecaster, wave, cv=cv, alpha=0.5)
         np.testing.assert_array_equal(median.loc[chosen, 0.5], answers[True]["wave", 0.5])
+
+    @pytest.mark.parametrize("names", [[("flow", "in")], [("flow", "in"), ("flow", "out")]])
+    def test_a_pair_is_a_name_of_a_target(self, wave: pd.Series, names: list[Any]) -> None:
+        """Of a series, and of the columns of a frame of two levels."""
+        data = pd.DataFrame({name: wave + k for k, name in enumerate(names)})
+        given = wave.rename(names[0]) if len(names) == 1 else data
+        model, cv = ode.BaselineForecaster("60D", random_state=0), TimeSplit("60D", n_splits=1)
+        table = backtest(model, given, cv=cv)
+        assert table["target"].unique().tolist() == names
+        for name in names:
+            part = table[[target == name for target in table["target"]]]
+            np.testing.assert_array_equal(part["truth"], data[name].loc[part["time"]])
+
+    def test_a_backtest_needs_cutoffs(self, panel: pd.DataFrame) -> None:
+        """Splits by series have none."""
+        with pytest.raises(TypeError, match=r"PanelSplit.* has no cutoffs.*pass a TimeSplit"):
+            backtest(Drift(), panel, cv=PanelSplit(2))  # type: ignore[arg-type]
 
     def test_covariates_are_known_ahead_and_targets_follow_y(
         self, days: np.ndarray, fast: ode.LatentODEForecaster

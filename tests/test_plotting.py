@@ -100,6 +100,27 @@ def test_rows_may_come_in_any_order_and_with_numbers_for_times() -> None:
     pd.testing.assert_series_equal(history, before)
 
 
+def test_time_differences_are_drawn_in_a_unit_of_a_few_steps() -> None:
+    """Days, or hours where there are few; axes that were drawn on keep their unit."""
+    hours = pd.to_timedelta(np.arange(0.0, 120, 12), "h")
+    history = pd.Series(np.arange(10.0), index=pd.TimedeltaIndex(hours, name="age"))
+    median, intervals = forecast(hours[-3:] + pd.Timedelta("36h"))
+    index = pd.MultiIndex.from_product([[0], median.index], names=["sample", "age"])
+    paths = pd.DataFrame({"flow": [1.0, 2, 3]}, index=index)
+    ax = plot_forecast(history, median, intervals, paths=paths)
+    drawn = lines(ax)
+    assert ax.get_xlabel() == "age [days]"
+    np.testing.assert_allclose(drawn["observed"][:, 0], np.arange(10) / 2)
+    for name in ("median forecast", "sample paths"):
+        np.testing.assert_allclose(drawn[name][:, 0], [5, 5.5, 6])
+    assert ax.collections[0].get_paths()[0].vertices[:, 0].max() == 6
+    (end,) = [line.get_xdata() for line in ax.lines if line.get_linestyle() == ":"]
+    assert set(np.asarray(end)) == {4.5}
+    short = history[:3], median.set_axis(hours[3:6]), intervals.set_axis(hours[3:6])
+    assert plot_forecast(*short).get_xlabel() == "age [hours]"
+    assert plot_forecast(*short, ax=ax).get_xlabel() == "age [days]"
+
+
 def test_sample_paths_are_thin_lines_one_a_sample(history: pd.Series) -> None:
     """Of the chosen target, from left to right, with one entry in the legend."""
     median, intervals = forecast(pd.date_range("2024-01-11", periods=3))
@@ -172,6 +193,15 @@ def test_a_forecaster_draws_its_own_history(wave_model: ode.LatentODEForecaster)
     assert plt.get_fignums() == [figure.number]
     with pytest.raises(NotFittedError):
         ode.LatentODEForecaster().plot_history()
+
+
+def test_what_was_not_trained_in_epochs_has_no_losses_to_draw(wave: pd.Series) -> None:
+    """A baseline, alone or as the best of several."""
+    model = ode.BaselineForecaster("60D", method="last", random_state=0).fit(wave)
+    best = ode.AutoForecaster("60D", candidates=[model], random_state=0).fit(wave)
+    for estimator in (model, best):
+        with pytest.raises(ValueError, match="BaselineForecaster was not trained in epochs"):
+            plot_history(estimator)
 
 
 def test_given_axes_are_drawn_on(history: pd.Series) -> None:

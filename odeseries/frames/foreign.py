@@ -33,6 +33,8 @@ def as_pandas(X: object) -> object:
 
 
 def _column(column: nw.Series[Any]) -> pd.Series:
+    if isinstance(column.dtype, nw.Date):
+        column = column.cast(nw.Datetime("ms"))
     dtype = column.dtype
     if isinstance(dtype, nw.Datetime):
         dates = pd.DatetimeIndex(column.to_numpy())

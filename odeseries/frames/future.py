@@ -8,6 +8,7 @@ from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
+from pandas.tseries.frequencies import to_offset
 
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
@@ -131,6 +132,8 @@ def _dates(end: pd.DatetimeIndex, length: float, freq: object) -> pd.DatetimeInd
     if not isinstance(freq, (str, pd.offsets.BaseOffset, dt.timedelta)):
         raise DataError(f'freq={freq!r} must be a pandas frequency such as "W" or "6h" for dates.')
     try:
+        if start[0] + to_offset(freq) <= start[0]:
+            raise ValueError("it leads backwards, or nowhere")
         dates = pd.date_range(start[0], limit[0], freq=freq, unit=unit, name=end.name)
     except ValueError as error:
         raise DataError(f"freq={freq!r} can't be used: {error}.") from error

@@ -58,6 +58,8 @@ def backtest(
     ------
     DataError
         If the data can't be split or used.
+    TypeError
+        If `cv` has no cutoffs.
 
     Examples
     --------
@@ -71,6 +73,11 @@ def backtest(
     >>> 0 <= coverage(table["truth"], table[0.05], table[0.95]) <= 1
     True
     """
+    if not hasattr(cv, "folds"):
+        raise TypeError(
+            f"cv={cv!r} has no cutoffs to forecast from: pass a TimeSplit. Scores of other splits "
+            "are given by scikit-learn's cross_val_score."
+        )
     X, y = as_pandas(X), as_pandas(y)
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
@@ -117,7 +124,7 @@ def _tidy(answer: pd.DataFrame, rows: Rows, fold: Fold, alpha: list[float]) -> p
     parts = []
     for target in targets:
         part = pd.DataFrame(keys)
-        part["target"] = target
+        part["target"] = pd.Index([target], tupleize_cols=False).repeat(len(part))
         part["truth"] = truth[target].to_numpy(dtype=np.float64, na_value=np.nan)
         quantiles = answer[[(target, level) for level in alpha]].to_numpy()
         part = pd.concat([part, pd.DataFrame(quantiles, columns=alpha)], axis=1)

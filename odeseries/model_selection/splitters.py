@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -47,7 +48,7 @@ class TimeSplit:
         Time between two cutoffs; the horizon by default.
     n_splits : int, optional
         Number of folds, the last ones; as many as there are by default.
-    cutoffs : sequence of times, optional
+    cutoffs : time or sequence of times, optional
         The cutoffs themselves, instead of ``initial``, ``period`` and ``n_splits``.
     time_col, id_col : hashable, optional
         Columns of a long frame.
@@ -78,9 +79,14 @@ class TimeSplit:
     initial: Any = None
     period: Any = None
     n_splits: int | None = None
-    cutoffs: Sequence[Any] | pd.Index | None = None
+    cutoffs: Any = None
     time_col: Hashable = None
     id_col: Hashable = None
+
+    def __post_init__(self) -> None:
+        n = self.n_splits
+        if n is not None and (not _is_whole(n) or n < 1):
+            raise ValueError(f"n_splits={n!r} must be a whole number, at least 1, or None.")
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Int64, Int64]]:
         """Positions of the rows to train on and to test on, earliest cutoff first.
@@ -103,7 +109,7 @@ class TimeSplit:
         if self.n_splits is not None:
             return self.n_splits
         if self.cutoffs is not None:
-            return len(self.cutoffs)
+            return len(_listed(self.cutoffs))
         if X is None:
             raise ValueError("The number of folds follows from the data: pass X, or set n_splits.")
         return len(self.folds(X, y))
@@ -138,10 +144,9 @@ class TimeSplit:
 
     def _given(self, rows: Rows, horizon: Any) -> list[Fold]:
         """Folds at the given cutoffs."""
-        assert self.cutoffs is not None, "checked by the caller"
         if any(value is not None for value in (self.initial, self.period, self.n_splits)):
             raise ValueError("Give cutoffs, or initial, period and n_splits, not both.")
-        stamps = rows.stamps(self.cutoffs, "cutoffs").sort_values()
+        stamps = rows.stamps(_listed(self.cutoffs), "cutoffs").sort_values()
         found = [_fold(rows, cutoff, horizon) for cutoff in stamps]
         empty = next((fold.cutoff for fold in found if not len(fold.test)), None)
         if empty is not None:
@@ -217,9 +222,9 @@ class PanelSplit:
         del groups
         codes = read_rows(X, y, self.time_col, self.id_col).codes
         n_series = int(codes.max()) + 1
-        if not 2 <= self.n_splits <= n_series:
+        if not _is_whole(self.n_splits) or not 2 <= self.n_splits <= n_series:
             raise DataError(
-                f"{n_series} series can't be split into n_splits={self.n_splits} folds: at least "
+                f"{n_series} series can't be split into n_splits={self.n_splits!r} folds: at least "
                 "two folds, and a series for each, are needed. TimeSplit splits a single series."
             )
         order = np.random.default_rng(self.random_state).permutation(n_series)
@@ -233,6 +238,16 @@ class PanelSplit:
         """Number of folds."""
         del X, y, groups
         return self.n_splits
+
+
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number; True is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _listed(cutoffs: Any) -> Sequence[Any] | pd.Index:
+    """Several cutoffs, or a single one in a list."""
+    return [cutoffs] if pd.api.types.is_scalar(cutoffs) else cutoffs
 
 
 def _fold(rows: Rows, cutoff: Any, horizon: Any) -> Fold:
