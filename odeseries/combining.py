@@ -20,7 +20,10 @@ LEAST_ERROR = 1e-12
 
 @dataclass(frozen=True, eq=False)
 class Judged:
-    """Held-out values, and the quantiles that were forecast for them, in the data's units.
+    """Held-out values, and the quantiles that were forecast for them, of sizes around 1.
+
+    Every target is divided by a power of 2 that follows from its known values, so that neither
+    its unit nor rounding plays a part.
 
     Attributes
     ----------
@@ -56,6 +59,9 @@ class Judged:
         n_values : int
             Different observed values among the truth.
         """
+        unit = _units(climatology)
+        truth, climatology = truth / unit, climatology / unit[:, None]
+        quantiles = quantiles / unit[:, None]
         seen = np.isfinite(truth)
         _, target = np.unique(np.nonzero(seen)[1], return_inverse=True)
         everywhere = np.broadcast_to(climatology, quantiles.shape)[seen]
@@ -94,6 +100,12 @@ class Judged:
         """Whether both are forecasts of the same values, in the same order."""
         same = np.array_equal(self.target, other.target)
         return same and np.array_equal(self.truth, other.truth)
+
+
+def _units(climatology: Float64) -> Float64:
+    """Powers of 2 above the sizes of all quantiles of a target, (n_targets,); 1 for zeros."""
+    sizes = np.nan_to_num(np.abs(climatology)).max(1)
+    return np.asarray(np.ldexp(1.0, np.frexp(sizes)[1]))
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def test_the_regression_finds_a_recurrence_that_the_last_value_misses() -> None:
     times = np.arange(300.0)
     y = pd.Series(np.cos(0.9 * times), index=times)
     lags, last = (
-        ode.BaselineForecaster(2.0, method=m, seasonality=None, random_state=0).fit(y[:280])
+        ode.BaselineForecaster(2.0, method=m, seasonality=None, random_state=0).fit(y.iloc[:280])
         for m in ("lags", "last")
     )
     error = {m: abs(m.predict([281.0]).iloc[0] - y[281]) for m in (lags, last)}
@@ -106,6 +106,15 @@ def test_it_answers_as_the_picked_one_does(tmp_path: Path) -> None:
     again = ode.load(tmp_path / "model.zip")
     assert isinstance(again, ode.BaselineForecaster)
     pd.testing.assert_frame_equal(again.predict_interval(asked), auto.predict_interval(asked))
+
+
+def test_a_fit_without_a_seed_leaves_the_global_generator_alone() -> None:
+    """Its seed comes from the system."""
+    before = np.random.get_state()[1].copy()  # noqa: NPY002  # what is not to be touched
+    y = pd.Series(np.sin(np.arange(60.0) / 7), index=np.arange(60.0))
+    auto = ode.AutoForecaster(5.0, candidates=[ode.BaselineForecaster(method="last")]).fit(y)
+    assert np.isfinite(auto.predict([61.0])).all()
+    np.testing.assert_array_equal(before, np.random.get_state()[1])  # noqa: NPY002
 
 
 def test_a_learned_candidate_is_trained_and_shares_the_parameters() -> None:

@@ -175,6 +175,19 @@ def test_the_score_is_the_relative_crps_whatever_the_order_of_the_rows() -> None
         assert found == pytest.approx((ours / theirs).mean(), rel=1e-5)
 
 
+@pytest.mark.parametrize("unit", [2.0**-160, 2.0**130])
+def test_scores_do_not_depend_on_the_unit(unit: float) -> None:
+    """Not by a bit where it is a power of two."""
+    truth = np.random.default_rng(1).normal(size=(N, 1))
+    law = norm.ppf(LEVELS)[None]
+    quantiles = 0.1 + truth[..., None] * 0.5 + law
+
+    def score(k: float) -> float:
+        return Judged.of(k * truth, k * quantiles, k * law, MANY).score()
+
+    assert score(unit) == score(1.0)
+
+
 @pytest.mark.parametrize("constant", [0.0, 1.0, -273.15])
 def test_a_target_that_never_varies_decides_nothing(constant: float) -> None:
     """A forecast that is off by a millionth where all values are alike is as good as before."""
@@ -206,7 +219,7 @@ def test_forecasts_are_the_weighted_means_of_the_members(
         lambda m: m.predict(asked),
         lambda m: m.predict_quantiles(asked, alpha=[0.1, 0.9]),
         lambda m: m.predict_interval(asked, coverage=0.8),
-        lambda m: m.predict(asked, history=between()[:200]),
+        lambda m: m.predict(asked, history=between().iloc[:200]),
     ):
         by_hand = sum(w * ask(auto.members_[n]).to_numpy() for n, w in auto.weights_.items())
         np.testing.assert_allclose(ask(auto).to_numpy(), by_hand)
@@ -282,7 +295,7 @@ def test_a_saved_average_answers_alike(
 
 def test_a_panel_of_dates_with_a_transformed_target_is_averaged_in_its_units() -> None:
     """A panel of dates with a transformed target is averaged in its units."""
-    y = between()[:100]
+    y = between().iloc[:100]
     times = pd.Timestamp("2020-01-01") + pd.to_timedelta(y.index, "D")
     frames = {k: pd.DataFrame({"x": np.exp(y.to_numpy() + k)}, index=times) for k in range(8)}
     data = pd.concat(frames, names=["id", "time"]).reset_index()
@@ -384,7 +397,7 @@ def test_trials_leave_time_for_the_final_fits(
     endless: dict[str, Any] = {"max_epochs": epochs, "patience": 1000, "seasonality": None}
     given = {k: SlowForecaster(seconds=1.0, **endless) for k in ("first", "second")}
     entrants = {k: one.set_params(horizon=4.0) for k, one in given.items()}
-    panel, schema = entrants["first"]._read(between()[:60], None)
+    panel, schema = entrants["first"]._read(between().iloc[:60], None)
     started, budget = Slow.clock, Budget(600.0)
     trials = tried(entrants, panel, schema, 0, budget)
     chosen = {name: trial for name, trial in trials.items() if trial.is_scored}
@@ -421,7 +434,7 @@ def test_an_interruption_ends_the_final_fits() -> None:
             return Stopped()
 
     entrants = {"stopped": StoppedForecaster(4.0, max_epochs=2), "last": simple()["last"]}
-    panel, schema = entrants["last"]._read(between()[:100], None)
+    panel, schema = entrants["last"]._read(between().iloc[:100], None)
     trials = tried(entrants, panel, schema, 0, Budget())
     with pytest.warns(ode.ConvergenceWarning, match="Interrupted: kept are the"):
         members = completed(trials, panel, schema, 0, Budget())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 import random
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -199,6 +200,16 @@ def test_samples_are_joint_paths_with_the_predicted_marginals(
     assert not np.allclose(other["x"].to_numpy(), alone["x"].to_numpy())
 
 
+def test_paths_reach_as_far_as_the_quantiles(panel_model: ode.LatentODEForecaster) -> None:
+    """Also where one in five hundred lies, on either side."""
+    only = pd.MultiIndex.from_product([[3], [11.5]], names=["series", "time"])
+    x = panel_model.sample(only, n_samples=20_000)["x"].to_numpy()
+    low, high = panel_model.predict_quantiles(only, alpha=[0.002, 0.998])["x"].to_numpy()[0]
+    for share in ((x < low).mean(), (x > high).mean()):
+        assert share == pytest.approx(0.002, abs=4 * np.sqrt(0.002 / 20_000))
+    assert (x == x.max()).mean() < 0.001
+
+
 def by_time(paths: pd.DataFrame) -> pd.DataFrame:
     """One row a time, one column a path."""
     table = paths["x"].reset_index()
@@ -229,6 +240,16 @@ def test_the_score_is_the_skill_against_climatology(
     assert 0.3 < model.score(wave.iloc[120:135]) < 1
     unseen = panel.rename(index=lambda i: f"new {i}", level=0)
     assert panel_model.score(unseen) < 1
+
+
+def test_the_score_merges_equal_stamps_by_the_rule_of_the_fit(wave: pd.Series) -> None:
+    """As does the grid search of scikit-learn, which scores what it is given."""
+    model = ode.BaselineForecaster("60D", method="last", duplicates="mean", random_state=0)
+    twice = pd.concat([wave + 0.1, wave - 0.1])
+    model.fit(twice)
+    assert model.score(twice) == pytest.approx(model.score(wave))
+    with pytest.raises(ode.DataError, match="duplicates"):
+        model.set_params(duplicates="error").score(twice)
 
 
 @pytest.mark.parametrize("dynamics", ["linear", "mlp"])
@@ -299,6 +320,32 @@ def test_probabilities_lie_between_zero_and_one(wave_model: ode.LatentODEForecas
     """90 is refused with a hint."""
     with pytest.raises(ValueError, match=r"Did you mean 0\.9"):
         wave_model.predict_interval([pd.Timedelta("1D")], coverage=90)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"n_samples": n} for n in (0, 2.5, True)] + [{"random_state": s} for s in (-1, 0.5, True)],
+)
+def test_numbers_of_paths_and_seeds_are_whole(
+    wave_model: ode.LatentODEForecaster, options: dict[str, Any]
+) -> None:
+    """The argument is named."""
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name}={options[name]} must be a whole number"):
+        wave_model.sample([pd.Timedelta("1D")], **options)
+
+
+def test_a_generator_is_a_source_of_seeds(wave_model: ode.LatentODEForecaster) -> None:
+    """Equal ones give equal paths, the next draw of one other paths; a numpy integer is a seed."""
+    generators = [np.random.RandomState(0), np.random.RandomState(0)]
+
+    def draw(seed: Any) -> pd.Series:
+        return wave_model.sample([pd.Timedelta("1D")], n_samples=3, random_state=seed)
+
+    first, same = (draw(generator) for generator in generators)
+    pd.testing.assert_series_equal(first, same)
+    assert not first.equals(draw(generators[0]))
+    pd.testing.assert_series_equal(draw(3), draw(np.int64(3)))
 
 
 def test_an_unfitted_model_says_so() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
@@ -27,7 +28,11 @@ from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.panel import Float64, Panel
 
-__all__ = ["Answering", "at_ranks"]
+__all__ = ["PATH_LEVELS", "Answering", "at_ranks"]
+
+TAIL = np.array([1e-4, 3e-4, 1e-3, 2e-3, 5e-3])
+PATH_LEVELS = np.concatenate([TAIL, LEVELS, 1 - TAIL[::-1]])
+"""Levels of the quantiles between which paths are interpolated, far into both tails."""
 
 
 class Answering(Forecaster):
@@ -167,7 +172,7 @@ class Answering(Forecaster):
         X: Any,
         history: Any = None,
         n_samples: int = 100,
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
     ) -> pd.Series | pd.DataFrame:
         """Joint paths: every path is one possible course through all times asked for.
 
@@ -182,18 +187,25 @@ class Answering(Forecaster):
             As in `predict_quantiles`.
         n_samples : int
             Number of paths.
-        random_state : int, optional
+        random_state : int or RandomState, optional
             Seed; the one of the fit by default, so that the same request gives the same paths.
 
         Returns
         -------
         Series or DataFrame
             With an outer index level ``sample``.
+
+        Raises
+        ------
+        DataError
+            As `predict_quantiles`.
+        ValueError
+            If `n_samples` is no positive whole number, or `random_state` no seed.
         """
-        if n_samples < 1:
-            raise ValueError(f"n_samples={n_samples} must be at least 1.")
+        if not _is_whole(n_samples) or n_samples < 1:
+            raise ValueError(f"n_samples={n_samples!r} must be a whole number, at least 1.")
         queries, panel = self._asked(X, history)
-        seed = self.seed_ if random_state is None else random_state
+        seed = self.seed_ if random_state is None else _seed(random_state)
         paths = self._drawn(queries, panel, n_samples, seed)
         _warn_of_failures(paths, (0, 2), queries, panel)
         return sample_output(paths, queries, self.schema_)
@@ -240,7 +252,14 @@ class Answering(Forecaster):
         quantiles : ndarray of shape (n_rows, n_targets, n_levels)
         """
         check_is_fitted(self)
-        panel, _ = read_frame(X, y, time_col=self.time_col, id_col=self.id_col, schema=self.schema_)
+        panel, _ = read_frame(
+            X,
+            y,
+            time_col=self.time_col,
+            id_col=self.id_col,
+            duplicates=self.duplicates,
+            schema=self.schema_,
+        )
         queries, history, truth = self._scored(panel)
         return truth, self._checked(queries, history, levels)
 
@@ -314,6 +333,23 @@ def _warn_of_failures(
         )
 
 
+def _is_whole(value: object) -> bool:
+    """Whether a value is a whole number; True is none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _seed(given: int | np.random.RandomState) -> int:
+    """A seed, checked, or drawn from a generator."""
+    if isinstance(given, np.random.RandomState):
+        return int(given.randint(2**31 - 1))
+    if not _is_whole(given) or given < 0:
+        raise ValueError(
+            f"random_state={given!r} must be a whole number, at least 0, a numpy RandomState, or "
+            "None for the seed of the fit."
+        )
+    return int(given)
+
+
 def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
     """A list of probabilities, checked."""
     items = [float(p) for p in np.atleast_1d(np.asarray(given, dtype=np.float64))]
@@ -325,9 +361,9 @@ def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
 
 
 def at_ranks(quantiles: Float64, ranks: Float64) -> Float64:
-    """Values at ranks (n_samples, n_rows, n_targets) of quantiles at `LEVELS`."""
+    """Values at ranks (n_samples, n_rows, n_targets) of quantiles at `PATH_LEVELS`."""
     out = np.empty_like(ranks)
     for i in range(quantiles.shape[0]):
         for c in range(quantiles.shape[1]):
-            out[:, i, c] = np.interp(ranks[:, i, c], LEVELS, quantiles[i, c])
+            out[:, i, c] = np.interp(ranks[:, i, c], PATH_LEVELS, quantiles[i, c])
     return out

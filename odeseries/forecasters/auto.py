@@ -13,14 +13,14 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, clone
-from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted
 
 from odeseries import plugins
+from odeseries.checkpoints import drawn_seed
 from odeseries.combining import Judged, Standing, averaged, combined, mean_score
 from odeseries.control import Budget
-from odeseries.forecasters.answering import Answering, at_ranks
+from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.baseline_network import REGRESSED
@@ -36,7 +36,6 @@ from odeseries.forecasters.trials import (
     unjudged,
 )
 from odeseries.frames import Queries
-from odeseries.metrics import LEVELS
 from odeseries.panel import Float64, Panel
 from odeseries.parameters import Declared
 from odeseries.persistence import save_combination
@@ -195,7 +194,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         budget = Budget(self.max_time)
         panel, schema = self._read(X, y)
         entrants = self._entrants(panel.n_targets)
-        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        seed = drawn_seed(self.random_state)
         with one_thread():
             trials = tried(entrants, panel, schema, seed, budget)
             judged = {n: t.found.judged for n, t in trials.items() if t.found and t.is_scored}
@@ -269,7 +268,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         size = max(n_samples, FEWEST_RANKED)
         paths = self.best_._drawn(queries, panel, size, seed)
         ranks = (paths.argsort(0, kind="stable").argsort(0) + 0.5) / size
-        return at_ranks(self._quantiles(queries, panel, LEVELS), ranks[:n_samples])
+        return at_ranks(self._quantiles(queries, panel, PATH_LEVELS), ranks[:n_samples])
 
     def _weighed(
         self, trials: Mapping[str, Trial], judged: Mapping[str, Judged]

@@ -25,7 +25,7 @@ from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
 from odeseries.fitting import fit
-from odeseries.forecasters.answering import Answering, at_ranks
+from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -320,7 +320,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
 
     def _ranked_paths(self, queries: Queries, panel: Panel, n_samples: int, seed: int) -> Float64:
         """Paths (n_samples, n_rows, n_targets) of the quantiles, joined by the copula."""
-        values = self._quantiles(queries, panel, LEVELS)
+        values = self._quantiles(queries, panel, PATH_LEVELS)
         paths = np.empty((n_samples, *values.shape[:2]))
         for i in np.unique(queries.series):
             rows = np.flatnonzero(queries.series == i)
