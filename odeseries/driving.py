@@ -160,7 +160,8 @@ class InputPath:
         lengths = self.times.diff(dim=1)[..., None]
         slopes = self.values.diff(dim=1) / torch.where(lengths > 0, lengths, 1)
         start = torch.cat([self.times[:, :1], self.times], 1)[..., None]
-        return torch.cat([start, self.held(), functional.pad(slopes, (0, 0, 1, 1))], -1)
+        flat = torch.zeros_like(self.values[:, :1])
+        return torch.cat([start, self.held(), torch.cat([flat, slopes, flat], 1)], -1)
 
 
 class Driven(Dynamics):

@@ -59,7 +59,7 @@ def test_a_combination_trains_saves_loads_and_forecasts(
     X, y = data()
     cls, params = FORECASTERS[forecaster]
     model = cls(2.0, dynamics=dynamics, dynamics_params=DYNAMICS[dynamics], **{**TINY, **params})
-    model.fit(X[:14], y[:14])
+    model.fit(X.iloc[:14], y.iloc[:14])
     forecast = model.predict(X[14:])
     assert forecast.shape == (2, 2)
     assert np.isfinite(forecast.to_numpy()).all()

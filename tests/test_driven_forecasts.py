@@ -54,13 +54,15 @@ def followed(request: pytest.FixtureRequest) -> Any:
     """Each forecaster, fitted on the tank's first 200 rows, two of them for a moment only."""
     cls, params = FORECASTERS[request.param]
     X, y = tank(240, 0)
-    return cls(2.0, **{**SMALL, **params}, input_interpolation="previous").fit(X[:200], y[:200])
+    return cls(2.0, **{**SMALL, **params}, input_interpolation="previous").fit(
+        X.iloc[:200], y.iloc[:200]
+    )
 
 
 def test_the_way_matters_and_what_comes_after_does_not(followed: Any) -> None:
     """Doses before a query change its forecast; doses after it change nothing."""
     X, _ = tank(240, 0)
-    asked = X[200:210].assign(dose=1.0)
+    asked = X.iloc[200:210].assign(dose=1.0)
     before, after = asked.copy(), asked.copy()
     before.iloc[:5] = 2.0
     after.iloc[6:] = 2.0

@@ -98,12 +98,14 @@ def forecaster(horizon: float = 1.0) -> ode.ForestForecaster:
 @pytest.fixture(scope="module")
 def fitted(led: pd.DataFrame) -> ode.ForestForecaster:
     """Fitted on all but the last values."""
-    return forecaster().fit(led[:450])
+    return forecaster().fit(led.iloc[:450])
 
 
 def test_channels_foretell_one_another(fitted: ode.ForestForecaster, led: pd.DataFrame) -> None:
     """A response that is no line in the values of another channel is found."""
-    line = ode.BaselineForecaster(1.0, n_lags=2, seasonality=None, random_state=0).fit(led[:450])
+    line = ode.BaselineForecaster(1.0, n_lags=2, seasonality=None, random_state=0).fit(
+        led.iloc[:450]
+    )
     late = led.index[451:]
     error = {
         model: np.mean(
@@ -119,7 +121,7 @@ def test_channels_foretell_one_another(fitted: ode.ForestForecaster, led: pd.Dat
 
 def test_between_two_observations_it_is_the_line(led: pd.DataFrame) -> None:
     """Interpolations are those of the nearest values."""
-    short = led[:80]
+    short = led.iloc[:80]
     line = ode.BaselineForecaster(1.0, method="last", seasonality=None, random_state=0).fit(short)
     found = forecaster().fit(short).predict([20.25, 41.5])
     pd.testing.assert_frame_equal(found, line.predict([20.25, 41.5]), atol=0.1)
@@ -178,9 +180,9 @@ def test_many_channels_are_learned_from_fewer_targets(
 
     monkeypatch.setattr(QuantileForest, "fit", spied)
     monkeypatch.setattr(forest_network, "NUMBERS_PER_WINDOW", 5)
-    forecaster().fit(led[:100])
+    forecaster().fit(led.iloc[:100])
     monkeypatch.setattr(forest_network, "NUMBERS_PER_WINDOW", 10)
-    forecaster().fit(led[:100])
+    forecaster().fit(led.iloc[:100])
     first, second = sizes[:4], sizes[4:]
     assert len(set(first)) == len(set(second)) == 1
     assert second[0] // 2 == pytest.approx(first[0], abs=1)

@@ -93,7 +93,7 @@ def series() -> pd.Series:
 
 def test_forecast_is_close_to_the_best_one(series: pd.Series) -> None:
     """Nobody can forecast the process better than its own law."""
-    model = forecaster(2.0).fit(series[:200])
+    model = forecaster(2.0).fit(series.iloc[:200])
     late = series.index[200:]
     errors, best = [], []
     for k in range(200, 258):

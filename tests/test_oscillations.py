@@ -118,8 +118,8 @@ def test_two_oscillators_are_foretold_far_ahead_by_one_epoch_of_training() -> No
     X, y = pushed(400)
     model = forecaster(
         5.0, extra_dims=1, solver_params={"step": 0.04}, validation_fraction=0.1
-    ).fit(X[:200], y[:200])
-    wrong = model.predict(X[200:]) - y[200:]
+    ).fit(X.iloc[:200], y.iloc[:200])
+    wrong = model.predict(X.iloc[200:]) - y.iloc[200:]
     # What a wrong start leaves is gone after half of the time.
     assert np.sqrt((wrong[100:] ** 2).mean()) < 0.1 * y.std()
 

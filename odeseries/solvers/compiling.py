@@ -79,8 +79,13 @@ def _compiled(tableau: Tableau, closing: bool) -> Callable[..., Parts]:
 
 def _is_from_compiling(error: Exception) -> bool:
     """Whether torch's compiler, and not what it compiled, has failed."""
-    exc = import_module("torch._dynamo.exc")
-    return isinstance(error, (exc.TorchDynamoException, exc.FailOnRecompileLimitHit))
+    return isinstance(error, (import_module("torch._dynamo.exc").TorchDynamoException, *_limits()))
+
+
+def _limits() -> tuple[type[Exception], ...]:
+    """What torch raises where it has compiled too often; older releases go on uncompiled."""
+    hit = getattr(import_module("torch._dynamo.exc"), "FailOnRecompileLimitHit", None)
+    return () if hit is None else (hit,)
 
 
 def _explained(error: Exception) -> str:
@@ -99,7 +104,7 @@ def _explained(error: Exception) -> str:
             f"Python's header files are installed (python3-dev), or take compile=False. "
             f"{_first_line(cause)}"
         )
-    if isinstance(cause, dynamo.FailOnRecompileLimitHit):
+    if isinstance(cause, _limits()):
         return (
             "Steps of this method were compiled for so many different fields that torch's limit "
             "is reached. Take compile=False for a field that differs from solve to solve; "
