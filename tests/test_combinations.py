@@ -60,11 +60,11 @@ def test_a_combination_trains_saves_loads_and_forecasts(
     cls, params = FORECASTERS[forecaster]
     model = cls(2.0, dynamics=dynamics, dynamics_params=DYNAMICS[dynamics], **{**TINY, **params})
     model.fit(X.iloc[:14], y.iloc[:14])
-    forecast = model.predict(X[14:])
+    forecast = model.predict(X.iloc[14:])
     assert forecast.shape == (2, 2)
     assert np.isfinite(forecast.to_numpy()).all()
     model.save(tmp_path / "model.zip")
-    pd.testing.assert_frame_equal(ode.load(tmp_path / "model.zip").predict(X[14:]), forecast)
+    pd.testing.assert_frame_equal(ode.load(tmp_path / "model.zip").predict(X.iloc[14:]), forecast)
 
 
 @pytest.mark.parametrize(("forecaster", "dynamics"), list(SENSELESS))
