@@ -50,6 +50,15 @@ def test_a_known_input_is_used(
     assert driven_model.score(X[100:], y[100:]) > 0.4
 
 
+def test_a_score_needs_known_covariates(
+    driven: tuple[pd.DataFrame, pd.Series], driven_model: ode.LatentODEForecaster
+) -> None:
+    """What is refused as a question is refused as a score, and not taken for zero."""
+    X, y = driven
+    with pytest.raises(ode.DataError, match=r"covariate 'force' is not known at 20 of 20 times to"):
+        driven_model.score(X[100:] * np.nan, y[100:])
+
+
 def test_a_missing_covariate_is_named(
     driven: tuple[pd.DataFrame, pd.Series], driven_model: ode.LatentODEForecaster
 ) -> None:

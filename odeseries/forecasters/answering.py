@@ -290,9 +290,21 @@ class Answering(Forecaster):
         inputs = np.zeros((len(flat), 0))
         if panel.inputs is not None:
             owner, at = (np.concatenate(part) for part in zip(*rows, strict=True))
-            inputs = np.nan_to_num(panel.inputs.at(owner, at))
+            inputs = panel.inputs.at(owner, at)
+            self._require_inputs(inputs, [str(panel.ids[i]) for i in owner])
         queries = Queries(flat, np.concatenate(times), inputs, pd.RangeIndex(len(flat)), None)
         return queries, history, np.concatenate(truth)
+
+    def _require_inputs(self, inputs: Float64, owners: list[str]) -> None:
+        """Refuse to score where a covariate is unknown, as it is refused to forecast there."""
+        unknown = np.isnan(inputs)
+        if unknown.any():
+            row, column = np.argwhere(unknown)[0]
+            raise DataError(
+                f"The covariate {self.schema_.inputs[column]!r} is not known at "
+                f"{unknown[:, column].sum()} of {len(inputs)} times to be scored, the first of "
+                f"them in series {owners[row]}: fill it in, or leave out these rows."
+            )
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
         """Queries and the panel that may be seen."""
