@@ -172,8 +172,8 @@ def solved(
     else:
         method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
-        _check_times(method, times)
         _check_gradient(method, options.gradient)
+        _check_times(method, times)
         _check_compiles(method, options)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
