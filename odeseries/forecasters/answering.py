@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 import warnings
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
@@ -12,6 +11,8 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from odeseries.arguments import is_whole, require_probability
+from odeseries.checkpoints import drawn_seed
 from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.frames import (
     Queries,
@@ -26,7 +27,7 @@ from odeseries.frames import (
 from odeseries.frames.layout import ANONYMOUS, listed
 from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
-from odeseries.panel import Float64, Panel
+from odeseries.panel import Float64, Int64, Panel
 
 __all__ = ["PATH_LEVELS", "Answering", "at_ranks"]
 
@@ -202,7 +203,7 @@ class Answering(Forecaster):
         ValueError
             If `n_samples` is no positive whole number, or `random_state` no seed.
         """
-        if not _is_whole(n_samples) or n_samples < 1:
+        if not is_whole(n_samples) or n_samples < 1:
             raise ValueError(f"n_samples={n_samples!r} must be a whole number, at least 1.")
         queries, panel = self._asked(X, history)
         seed = self.seed_ if random_state is None else _seed(random_state)
@@ -291,11 +292,11 @@ class Answering(Forecaster):
         if panel.inputs is not None:
             owner, at = (np.concatenate(part) for part in zip(*rows, strict=True))
             inputs = panel.inputs.at(owner, at)
-            self._require_inputs(inputs, [str(panel.ids[i]) for i in owner])
+            self._require_inputs(inputs, owner, panel)
         queries = Queries(flat, np.concatenate(times), inputs, pd.RangeIndex(len(flat)), None)
         return queries, history, np.concatenate(truth)
 
-    def _require_inputs(self, inputs: Float64, owners: list[str]) -> None:
+    def _require_inputs(self, inputs: Float64, owner: Int64, panel: Panel) -> None:
         """Refuse to score where a covariate is unknown, as it is refused to forecast there."""
         unknown = np.isnan(inputs)
         if unknown.any():
@@ -303,7 +304,7 @@ class Answering(Forecaster):
             raise DataError(
                 f"The covariate {self.schema_.inputs[column]!r} is not known at "
                 f"{unknown[:, column].sum()} of {len(inputs)} times to be scored, the first of "
-                f"them in series {owners[row]}: fill it in, or leave out these rows."
+                f"them in series {panel.ids[owner[row]]}: fill it in, or leave out these rows."
             )
 
     def _asked(self, X: Any, history: Any) -> tuple[Queries, Panel]:
@@ -345,16 +346,11 @@ def _warn_of_failures(
         )
 
 
-def _is_whole(value: object) -> bool:
-    """Whether a value is a whole number; True is none."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
-
-
 def _seed(given: int | np.random.RandomState) -> int:
     """A seed, checked, or drawn from a generator."""
     if isinstance(given, np.random.RandomState):
-        return int(given.randint(2**31 - 1))
-    if not _is_whole(given) or given < 0:
+        return drawn_seed(given)
+    if not is_whole(given) or given < 0:
         raise ValueError(
             f"random_state={given!r} must be a whole number, at least 0, a numpy RandomState, or "
             "None for the seed of the fit."
@@ -366,9 +362,7 @@ def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
     """A list of probabilities, checked."""
     items = [float(p) for p in np.atleast_1d(np.asarray(given, dtype=np.float64))]
     for p in items:
-        if not 0 < p < 1:
-            hint = f" Did you mean {p / 100:g}?" if 1 < p < 100 else ""
-            raise ValueError(f"{name}={p:g} is not a probability in (0, 1).{hint}")
+        require_probability(p, name)
     return items
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from odeseries.arguments import require_probability
 from odeseries.metrics.marginal import LEVELS, crps_from_quantiles, interval_score, pinball_loss
 from odeseries.panel import Float64
 
@@ -61,21 +62,15 @@ class QuantileScorer:
 
 def pinball_scorer(level: float) -> QuantileScorer:
     """Negative mean pinball loss of the quantile at a level in (0, 1)."""
-    _require_probability(level, "level")
+    require_probability(level, "level")
     return QuantileScorer(partial(_pinball, level=level), (level,))
 
 
 def interval_scorer(coverage: float = 0.9) -> QuantileScorer:
     """Negative mean interval score of the central interval of a coverage in (0, 1)."""
-    _require_probability(coverage, "coverage")
+    require_probability(coverage, "coverage")
     levels = ((1 - coverage) / 2, (1 + coverage) / 2)
     return QuantileScorer(partial(_interval, coverage=coverage), levels)
-
-
-def _require_probability(value: float, name: str) -> None:
-    if not 0 < value < 1:
-        hint = f" Did you mean {value / 100:g}?" if 1 < value < 100 else ""
-        raise ValueError(f"{name}={value:g} is not a probability in (0, 1).{hint}")
 
 
 def _pinball(truth: Float64, quantiles: Float64, level: float) -> Float64:

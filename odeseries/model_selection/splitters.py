@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from odeseries.arguments import is_whole
 from odeseries.errors import DataError
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.panel import Int64
@@ -85,7 +85,7 @@ class TimeSplit:
 
     def __post_init__(self) -> None:
         n = self.n_splits
-        if n is not None and (not _is_whole(n) or n < 1):
+        if n is not None and (not is_whole(n) or n < 1):
             raise ValueError(f"n_splits={n!r} must be a whole number, at least 1, or None.")
 
     def split(self, X: Any, y: Any = None, groups: Any = None) -> Iterator[tuple[Int64, Int64]]:
@@ -222,7 +222,7 @@ class PanelSplit:
         del groups
         codes = read_rows(X, y, self.time_col, self.id_col).codes
         n_series = int(codes.max()) + 1
-        if not _is_whole(self.n_splits) or not 2 <= self.n_splits <= n_series:
+        if not is_whole(self.n_splits) or not 2 <= self.n_splits <= n_series:
             raise DataError(
                 f"{n_series} series can't be split into n_splits={self.n_splits!r} folds: at least "
                 "two folds, and a series for each, are needed. TimeSplit splits a single series."
@@ -238,11 +238,6 @@ class PanelSplit:
         """Number of folds."""
         del X, y, groups
         return self.n_splits
-
-
-def _is_whole(value: object) -> bool:
-    """Whether a value is a whole number; True is none."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 
 def _listed(cutoffs: Any) -> Sequence[Any] | pd.Index:

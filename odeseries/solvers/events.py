@@ -341,7 +341,6 @@ class _Watch(Listener):
         self.before = self.length = torch.zeros_like(clock.start)
         self.found = torch.zeros_like(clock.start, dtype=torch.bool)
         self.value = asked(clock.at(self.before, y0), y0)
-        self.sign = torch.sign(self.value)
         self.kept: list[Tensor] = []
 
     def halted(self, field: VectorField) -> VectorField:
@@ -357,11 +356,11 @@ class _Watch(Listener):
         moved = after > before
         value = self.asked(self.clock.at(after, y), step.y)
         fresh = moved & ~self.found & self.asked.crossed(self.value, value)
-        before_it, self.value = self.value, torch.where(moved, value, self.value)
+        self.found = self.found | fresh
+        # Rows that have crossed keep the value before.
+        self.value = torch.where(moved & ~self.found, value, self.value)
         if not bool(fresh.any()):
             return
-        self.found = self.found | fresh
-        self.sign = torch.where(fresh, torch.sign(before_it), self.sign)
         self.before = torch.where(fresh, before, self.before)
         self.length = torch.where(fresh, length, self.length)
         parts = [y, *step.moves]
@@ -383,10 +382,11 @@ class _Watch(Listener):
             t = self.clock.at(self.before + share * self.length, y)
             return self.asked(t, self._inside(y, moves, share))
 
+        sign = torch.sign(self.value)
         # The end of the step is beyond, whatever rounding makes of the interpolation there.
         for _ in range(HALVINGS):
             middle = (low + high) / 2
-            beyond = values(middle) * self.sign <= 0
+            beyond = values(middle) * sign <= 0
             low, high = torch.where(beyond, low, middle), torch.where(beyond, middle, high)
         return self.before + high * self.length
 

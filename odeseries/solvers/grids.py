@@ -11,7 +11,7 @@ from odeseries.errors import IntegrationError, SolverError
 from odeseries.interfaces import SolveOptions
 from odeseries.solvers.rows import stood_in
 
-__all__ = ["Grid"]
+__all__ = ["Grid", "steps_over"]
 
 SLACK = 1e-9
 """Share of a step by which rounding may make a span longer than a number of steps."""
@@ -50,7 +50,7 @@ class Grid:
         elapsed = times - times[:, :1]
         span = elapsed[:, -1]
         if options.step is not None:
-            needed = (span.abs() / options.step).ceil()
+            needed = steps_over(span, options.step)
             step = torch.sign(span) * options.step
         elif options.n_steps is not None:
             needed = torch.where(span == 0, 0.0, float(options.n_steps))
@@ -76,6 +76,11 @@ class Grid:
             counts=self.counts.masked_fill(failed, 0),
             elapsed=self.elapsed.masked_fill(failed[:, None], 0),
         )
+
+
+def steps_over(span: Tensor, step: float | Tensor) -> Tensor:
+    """Steps of a given length that reach over spans, in the dtype of these."""
+    return (span.abs() / step).ceil()
 
 
 def _check_budget(needed: Tensor, step: Tensor, span: Tensor, max_steps: int) -> None:

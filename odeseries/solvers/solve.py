@@ -23,6 +23,7 @@ from odeseries.interfaces import (
 )
 from odeseries.nets import StateNetwork, unrolled
 from odeseries.solvers.gradients import GRADIENTS
+from odeseries.solvers.grids import steps_over
 from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, healed, status_of, stood_in
 from odeseries.solvers.whole_steps import PerceptronField
@@ -199,8 +200,8 @@ def _integrated(
     """The solution; rows of more fixed steps than are allowed have failed, if none is to raise."""
     if on_failure == "raise" or method.adaptive or options.step is None:
         return method.integrate(field, y0, times, options)
-    span = (times[:, -1] - times[:, 0]).detach().abs()
-    over = (span / options.step).ceil() > options.max_steps
+    span = (times[:, -1] - times[:, 0]).detach()
+    over = steps_over(span, options.step) > options.max_steps
     kept = torch.where(over[:, None], times[:, :1], times)
     solution = method.integrate(field, y0, kept, options)
     return replace(solution, status=torch.where(over, Solver.STEP_BUDGET, solution.status))
