@@ -306,6 +306,25 @@ class TestWithForecasters:
         )
         pd.testing.assert_frame_equal(table, other)
 
+    def test_what_is_only_seen_makes_no_series_a_tested_one(self, panel: pd.DataFrame) -> None:
+        """A series whose target begins after the cutoff is no part of the fold."""
+        when = panel.index.get_level_values(1)
+        cutoff = when.max() - 2.0
+        late = panel.copy()
+        late.loc[(panel.index.get_level_values(0) == 2) & (when <= cutoff), "y"] = np.nan
+        cv = TimeSplit(2.0, cutoffs=[cutoff], targets="y")
+        (fold,) = cv.folds(late)
+        for part in (fold.train, fold.test):
+            assert 2 not in late.index[part].get_level_values(0)
+            assert 1 in late.index[part].get_level_values(0)
+        model = ode.BaselineForecaster(2.0, targets="y", random_state=0)
+        table = backtest(model, late, cv=TimeSplit(2.0, cutoffs=[cutoff]))
+        pd.testing.assert_frame_equal(table, backtest(model, late, cv=cv))
+        assert set(table["target"]) == {"y"}
+        assert set(table["series"]) == set(late.index[fold.test].get_level_values(0))
+        with pytest.raises(DataError, match="targets='z' must name different columns"):
+            TimeSplit(2.0, targets="z").folds(late)
+
     def test_the_table_holds_every_observed_value_after_each_cutoff(
         self, panel: pd.DataFrame, fast: ode.LatentODEForecaster
     ) -> None:

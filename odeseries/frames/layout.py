@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from odeseries.frames.foreign import as_pandas
 from odeseries.frames.schema import Form
 from odeseries.panel import Int64
 
-__all__ = ["ANONYMOUS", "Table", "lay_out", "listed", "number_ids"]
+__all__ = ["ANONYMOUS", "Table", "lay_out", "listed", "named", "number_ids"]
 
 ANONYMOUS = None
 """Id of a series that was given without one; a missing id is refused, so no other has it."""
@@ -94,6 +94,36 @@ def lay_out(
     else:
         table = _indexed(X)
     return table if y is None else _with_targets(table, as_pandas(y), X.index)
+
+
+def named(table: Table, targets: Any) -> tuple[Table, int]:
+    """The table with its targets first, then what is only seen; the number of the latter.
+
+    Parameters
+    ----------
+    table : Table
+    targets : hashable or sequence of hashable, or None
+        Columns to be forecast; all of them if None.
+
+    Raises
+    ------
+    DataError
+        If they are not different columns, or the targets are given already.
+    """
+    if targets is None:
+        return table, 0
+    if len(table.inputs.columns) or table.as_series:
+        raise DataError("targets= names columns of X; leave it out if there is a y or a Series.")
+    columns: list[Any] = list(table.values.columns)
+    several = isinstance(targets, (list, tuple)) and targets not in columns
+    names: list[Any] = list(targets) if several else [targets]
+    absent = [label for label in names if label not in columns]
+    if absent or not names or len(set(names)) < len(names):
+        raise DataError(
+            f"targets={targets!r} must name different columns of X, which has {listed(columns)}."
+        )
+    past = [label for label in columns if label not in names]
+    return replace(table, values=table.values[names + past]), len(past)
 
 
 def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable, ...]]:

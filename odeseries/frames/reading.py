@@ -12,7 +12,7 @@ import pandas as pd
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
 from odeseries.frames.columns import floats
-from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, number_ids
+from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, named, number_ids
 from odeseries.frames.merging import RULES, Rows, merge_equal_stamps
 from odeseries.frames.schema import Schema, check_stamps
 from odeseries.frames.stamps import Stamps, read_stamps
@@ -75,7 +75,7 @@ def read_frame(
     if not len(table.when):
         raise DataError("X has no rows: at least one observation is needed.")
     if schema is None:
-        table, n_past = _named(table, targets)
+        table, n_past = named(table, targets)
     else:
         table, n_past = _picked(table, schema), len(schema.past)
     stamps = read_stamps(table.when, table.time_label)
@@ -95,24 +95,6 @@ def read_frame(
         return replace(panel, n_past=n_past), schema
     known = _assemble(inputs.observed().sorted(), duplicates, schema.clock, panel.origins)
     return replace(panel, n_past=n_past, inputs=known), schema
-
-
-def _named(table: Table, targets: Any) -> tuple[Table, int]:
-    """Targets first, then what is only seen; the number of the latter."""
-    if targets is None:
-        return table, 0
-    if len(table.inputs.columns) or table.as_series:
-        raise DataError("targets= names columns of X; leave it out if there is a y or a Series.")
-    columns: list[Any] = list(table.values.columns)
-    several = isinstance(targets, (list, tuple)) and targets not in columns
-    names: list[Any] = list(targets) if several else [targets]
-    absent = [label for label in names if label not in columns]
-    if absent or not names or len(set(names)) < len(names):
-        raise DataError(
-            f"targets={targets!r} must name different columns of X, which has {listed(columns)}."
-        )
-    past = [label for label in columns if label not in names]
-    return replace(table, values=table.values[names + past]), len(past)
 
 
 def _picked(table: Table, schema: Schema) -> Table:
@@ -177,9 +159,10 @@ def _require_observed_series(rows: Rows, n_past: int) -> None:
     if empty == [ANONYMOUS]:
         raise DataError("Nothing was observed in the history: every value is NaN.")
     if empty:
+        of_targets = " of the targets" if n_past else ""
         raise DataError(
             f"Nothing was observed in {len(empty)} of {len(rows.ids)} series: {listed(empty)}. "
-            "Every value is NaN; drop these series."
+            f"Every value{of_targets} is NaN; drop these series."
         )
 
 

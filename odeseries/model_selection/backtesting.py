@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,8 @@ def backtest(
     y : Series, DataFrame or array, optional
         The targets, row by row, if the columns of `X` are covariates.
     cv : TimeSplit
-        Where the cutoffs are, and how far each forecast goes.
+        Where the cutoffs are, and how far each forecast goes; its ``targets`` are those of the
+        forecaster unless it has its own.
     alpha : float or sequence of float
         Probabilities of the quantiles, in (0, 1).
     refit : bool
@@ -79,6 +81,8 @@ def backtest(
             "are given by scikit-learn's cross_val_score."
         )
     X, y = as_pandas(X), as_pandas(y)
+    if isinstance(cv, TimeSplit) and cv.targets is None:
+        cv = replace(cv, targets=getattr(forecaster, "targets", None))
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
     levels: list[float] = np.atleast_1d(np.asarray(alpha, dtype=np.float64)).tolist()

@@ -12,7 +12,7 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames import Clock
-from odeseries.frames.layout import lay_out, number_ids
+from odeseries.frames.layout import lay_out, named, number_ids
 from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
 from odeseries.panel import Int64
 
@@ -34,7 +34,7 @@ class Rows:
     codes : ndarray of int64, shape (n_rows,)
         Number of the series of each row.
     observed : ndarray of bool, shape (n_rows,)
-        Whether any value was observed.
+        Whether any target was observed.
     values : DataFrame with n_rows rows
         The targets, and the past-only inputs if there are any.
     kind : {"datetime", "timedelta", "number"}
@@ -86,18 +86,23 @@ class Rows:
         return dates.tz_localize(zone) if dates.tz is None and zone is not None else dates
 
 
-def read_rows(X: object, y: object, time_col: Hashable, id_col: Hashable) -> Rows:
+def read_rows(
+    X: object, y: object, time_col: Hashable, id_col: Hashable, targets: Any = None
+) -> Rows:
     """Rows of a Series or DataFrame in any form that a forecaster is fitted on.
 
     Raises
     ------
     DataError
-        If there are no rows, or times or ids are missing or of no kind of time.
+        If there are no rows, times or ids are missing or of no kind of time, or targets are no
+        columns.
     """
     table = lay_out(X, y, time_col=time_col, id_col=id_col)
     if not len(table.when):
         raise DataError("X has no rows, so that there is nothing to split.")
     stamps = read_stamps(table.when, table.time_label)
     codes, _ = number_ids(table.who, len(stamps))
-    observed = table.values.notna().any(axis=1).to_numpy() | (not len(table.values.columns))
+    table, n_past = named(table, targets)
+    wanted = table.values.iloc[:, : len(table.values.columns) - n_past]
+    observed = wanted.notna().any(axis=1).to_numpy() | (not len(wanted.columns))
     return Rows(table.when, table.who, codes, observed, table.values, stamps.kind)

@@ -52,6 +52,9 @@ class TimeSplit:
         The cutoffs themselves, instead of ``initial``, ``period`` and ``n_splits``.
     time_col, id_col : hashable, optional
         Columns of a long frame.
+    targets : hashable or list of hashable, optional
+        Columns that are forecast, as the forecaster has them; what the other columns hold then
+        does not count as observed. All columns by default.
 
     Notes
     -----
@@ -82,6 +85,7 @@ class TimeSplit:
     cutoffs: Any = None
     time_col: Hashable = None
     id_col: Hashable = None
+    targets: Any = None
 
     def __post_init__(self) -> None:
         n = self.n_splits
@@ -123,7 +127,7 @@ class TimeSplit:
             If the data can't be read, a length is of another kind than the times, or there are
             fewer folds than asked for.
         """
-        rows = read_rows(X, y, self.time_col, self.id_col)
+        rows = read_rows(X, y, self.time_col, self.id_col, self.targets)
         horizon = rows.length(self.horizon, "horizon")
         if self.cutoffs is not None:
             return self._given(rows, horizon)
