@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import numbers
+from collections.abc import Iterable
 
-__all__ = ["is_whole", "require_probability"]
+__all__ = ["is_whole", "require_keywords", "require_probability"]
 
 
 def is_whole(value: object) -> bool:
@@ -30,3 +32,32 @@ def require_probability(value: float, name: str) -> None:
     if not 0 < value < 1:
         hint = f" Did you mean {value / 100:g}?" if 1 < value < 100 else ""
         raise ValueError(f"{name}={value:g} is not a probability in (0, 1).{hint}")
+
+
+def require_keywords(cls: type, given: Iterable[str], set_here: Iterable[str], name: str) -> None:
+    """Refuse arguments that a class does not take.
+
+    Parameters
+    ----------
+    cls : type
+        Its first argument is given by position, and no name for others.
+    given : iterable of str
+        Names of arguments.
+    set_here : iterable of str
+        Arguments that are not for the user to give.
+    name : str
+        What the user calls the mapping of the arguments.
+
+    Raises
+    ------
+    ValueError
+        If there is none of a name.
+    """
+    parameters = list(inspect.signature(cls).parameters.values())[1:]
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters):
+        return
+    taken = [parameter.name for parameter in parameters if parameter.name not in set_here]
+    unknown = next((key for key in given if key not in taken), None)
+    if unknown is not None:
+        known = ", ".join(map(repr, taken)) or "nothing"
+        raise ValueError(f"{name} has {unknown!r}, but {cls.__name__} takes {known}.")

@@ -164,6 +164,12 @@ def test_where_nothing_can_be_held_out_the_first_is_used() -> None:
     assert auto.best_name_ == "baseline (last)"
 
 
+def test_candidates_may_be_classes() -> None:
+    """A class stands for itself without parameters."""
+    auto = ode.AutoForecaster(5.0, candidates=[ode.BaselineForecaster], random_state=0)
+    assert auto.fit(noise(50)).best_name_ == "baseline (lags)"
+
+
 def test_names_must_differ() -> None:
     """Names must differ."""
     with pytest.raises(ValueError, match="have the same name: give a mapping"):

@@ -17,6 +17,7 @@ from sklearn.model_selection import GridSearchCV, TimeSeriesSplit, cross_val_sco
 from sklearn.utils import estimator_checks
 
 import odeseries as ode
+from odeseries import plugins
 
 TINY: dict[str, Any] = {
     "max_epochs": 1,
@@ -106,6 +107,10 @@ def test_check_of_scikit_learn(name: str) -> None:
         ({"target_transformer": "log"}, r"'target_transformer' .* object implementing 'fit'"),
         ({"random_state": "x"}, "'random_state'"),
         ({"seasonality": "yearly"}, "seasonality='yearly'"),
+        ({"seasonality": pd.Timedelta("7D")}, "give 'auto', None or a list of periods"),
+        ({"dynamics_params": {"slowest": 1}}, "has 'slowest', but Linear takes 'fastest'"),
+        ({"dynamics_params": {"n_inputs": 1}}, "has 'n_inputs', but Linear takes 'fastest'"),
+        ({"solver_params": {"steps": 3}}, "has 'steps', but a solver takes 'step', 'n_steps'"),
         ({"device": "tpu"}, "device='tpu'"),
     ],
 )
@@ -116,6 +121,23 @@ def test_parameters_are_checked_in_fit(
     model = ode.LatentODEForecaster("60D", **params)
     with pytest.raises(ValueError, match=message):
         model.fit(wave)
+
+
+@pytest.mark.parametrize("name", ["ode_rnn", "neural_ode", "latent_sde"])
+def test_options_that_no_solver_has_are_refused(name: str, wave: pd.Series) -> None:
+    """By every forecaster that integrates."""
+    cls = plugins.get("forecaster", name)
+    with pytest.raises(ValueError, match="solver_params has 'tol', but a solver takes 'step'"):
+        cls("60D", solver_params={"tol": 1e-3}, max_epochs=1, random_state=0).fit(wave)
+
+
+@pytest.mark.parametrize("history", [(), (1, 2, 3)])
+def test_a_history_of_other_than_two_parts_is_refused(
+    history: Any, wave: pd.Series, wave_model: ode.LatentODEForecaster
+) -> None:
+    """A tuple is (X, y)."""
+    with pytest.raises(ode.DataError, match=rf"history is a tuple of {len(history)}: give"):
+        wave_model.predict(ode.future_times(wave, "30D", n=3), history=history)
 
 
 def test_refit_is_afresh(wave: pd.Series, panel: pd.DataFrame) -> None:

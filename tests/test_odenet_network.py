@@ -92,6 +92,10 @@ def test_fields_that_do_not_suit_are_refused() -> None:
         small(dynamics="convolutional").fit(X, Y)
     with pytest.raises(ValueError, match="dim=5 is odd"):
         small(dynamics="hamiltonian", hidden=5).fit(X, Y)
+    with pytest.raises(ValueError, match="dynamics_params has 'width', but MLP takes"):
+        small(dynamics="mlp", dynamics_params={"width": 3}).fit(X, Y)
+    with pytest.raises(ValueError, match="solver_params has 'gradients', but a solver takes"):
+        small(solver_params={"gradients": "adjoint"}).fit(X, Y)
     with pytest.raises(ode.PluginError, match="There is no dynamics 'mlpp'"):
         small(dynamics="mlpp").fit(X, Y)
 

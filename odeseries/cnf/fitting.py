@@ -24,6 +24,7 @@ from odeseries.cnf.rows import Rows
 from odeseries.cnf.training import Schedule, Task
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
+from odeseries.solvers.solve import options_for_users
 
 __all__ = ["Fit", "Fitted", "Recipe"]
 
@@ -60,7 +61,8 @@ class Recipe:
 
     def steps(self, default: int) -> dict[str, Any]:
         """Options of the solver, those of the user first."""
-        return {"n_steps": default} if self.solver_params is None else dict(self.solver_params)
+        given = self.solver_params
+        return {"n_steps": default} if given is None else options_for_users(given)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.functional import mse_loss
 
 from odeseries import plugins
+from odeseries.arguments import require_keywords
 from odeseries.dynamics.regressed import Regressed
 from odeseries.interfaces import Dynamics
 from odeseries.nets import unrolled
@@ -42,7 +43,7 @@ class Velocity(nn.Module):
     Raises
     ------
     ValueError
-        If the dynamics can't be the field of a flow.
+        If the dynamics can't be the field of a flow, or takes no parameter of a name.
     """
 
     waves: Tensor
@@ -58,6 +59,7 @@ class Velocity(nn.Module):
     ) -> None:
         super().__init__()
         cls: type[Dynamics] = plugins.get("dynamics", dynamics)
+        require_keywords(cls, params, ("n_inputs",), "dynamics_params")
         driven = cls.takes_inputs
         if n_conditions and not driven:
             raise ValueError(f"dynamics={dynamics!r} takes no inputs: it can't be conditional.")

@@ -313,6 +313,10 @@ class Answering(Forecaster):
         panel = self.panel_
         if history is not None:
             given = history if isinstance(history, tuple) else (history, None)
+            if len(given) != 2:
+                raise DataError(
+                    f"history is a tuple of {len(given)}: give the data as one object, or (X, y)."
+                )
             panel, _ = read_frame(
                 *given,
                 time_col=self.schema_.time_col,

@@ -85,10 +85,10 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     horizon : str, Timedelta or float, optional
         How far ahead forecasts are trained; 10 % of the longest series by default.
     candidates : mapping of str to forecaster, or sequence of names and forecasters, optional
-        Unfitted forecasters, or names such as ``"latent_ode"``, the simplest first. By default
-        four simple methods, forests of random trees, for up to eight targets a linear stochastic
-        differential equation, then latent ODEs with linear and with learned nonlinear dynamics.
-        `horizon` and the parameters below are passed on to each.
+        Unfitted forecasters, their classes, or names such as ``"latent_ode"``, the simplest first.
+        By default four simple methods, forests of random trees, for up to eight targets a linear
+        stochastic differential equation, then latent ODEs with linear and with learned nonlinear
+        dynamics. `horizon` and the parameters below are passed on to each.
     combine : bool, default=True
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
@@ -151,7 +151,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     }
 
     horizon: Any = field(default=None, kw_only=False)
-    candidates: Mapping[str, BaseForecaster] | Sequence[str | BaseForecaster] | None = None
+    candidates: (
+        Mapping[str, BaseForecaster] | Sequence[str | type[BaseForecaster] | BaseForecaster] | None
+    ) = None
     combine: bool = True
     margin: float = 0.02
     cutoffs: Any = None
@@ -290,7 +292,10 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         if isinstance(given, Mapping):
             named = {name: clone(one) for name, one in given.items()}
         else:
-            made = [plugins.get("forecaster", c)() if isinstance(c, str) else c for c in given]
+            made: list[Any] = [
+                c if isinstance(c, BaseForecaster) else plugins.get("forecaster", c)()
+                for c in given
+            ]
             named = {_name(one): clone(one) for one in made}
         if not named:
             raise ValueError("candidates is empty: name at least one forecaster.")

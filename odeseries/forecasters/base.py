@@ -352,7 +352,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         else:
             horizon = DEFAULT_HORIZON * span if span > 0 else 1.0
         seasonality = self.seasonality
-        if seasonality is not None and not isinstance(seasonality, str):
+        if seasonality is not None and pd.api.types.is_list_like(seasonality):
             seasonality = [schema.clock.duration(p, name="seasonality") for p in seasonality]
         elif seasonality not in (None, "auto"):
             raise ValueError(

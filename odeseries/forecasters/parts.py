@@ -8,11 +8,13 @@ from typing import Any
 import torch
 
 from odeseries import plugins
+from odeseries.arguments import require_keywords
 from odeseries.errors import PluginError
 from odeseries.forecasters.network import Sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS, Head
 from odeseries.recipe import Spec
+from odeseries.solvers.solve import options_for_users
 from odeseries.windows import N_SEASONS
 
 __all__ = ["N_HARMONICS", "bounded", "make_dynamics", "make_head", "make_sizes"]
@@ -57,8 +59,11 @@ def make_dynamics(
     ------
     PluginError
         If it is a field on images, or stochastic where only ordinary ones are integrated.
+    ValueError
+        If it takes no parameter of a name.
     """
     cls = plugins.get("dynamics", dynamics)
+    require_keywords(cls, params or {}, ("n_inputs",), "dynamics_params")
     if cls.on_images:
         raise PluginError(
             f"{cls.__name__} is a field on images, for ODENetClassifier, and this forecaster's "
@@ -81,5 +86,5 @@ def bounded(
 ) -> dict[str, Any]:
     """Options of the solver; a bounded step in horizons that follows the inputs, by default."""
     if solver_params is not None:
-        return solver_params
+        return options_for_users(solver_params)
     return {"step": min(longest, max(spec.input_gap, SHORTEST_STEP))}

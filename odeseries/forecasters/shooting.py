@@ -19,7 +19,7 @@ from odeseries.forecasters.oscillations import Excerpt, Oscillations, accelerati
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
-from odeseries.solvers.solve import solve
+from odeseries.solvers.solve import options_for_users, solve
 from odeseries.windows import Batch, Side
 
 __all__ = ["ShootingNetwork"]
@@ -255,7 +255,7 @@ class ShootingNetwork(Traced):
         rate = self.pace
         if self.solver_params is None:
             return {"step": min(self.step * rate, LARGEST_STEP)}
-        options = dict(self.solver_params)
+        options = options_for_users(self.solver_params)
         if "step" in options:
             options["step"] = options["step"] * rate
         return options

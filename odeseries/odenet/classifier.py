@@ -33,6 +33,7 @@ from odeseries.odenet.parts import Design
 from odeseries.odenet.rows import Rows, announced
 from odeseries.odenet.training import OF_FEATURES, OF_IMAGES, Schedule, Task
 from odeseries.parameters import Declared
+from odeseries.solvers.solve import options_for_users
 from odeseries.trained import Trained
 from odeseries.training import one_thread
 
@@ -373,7 +374,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
             gradient=self.gradient,
             options={"n_steps": DEFAULT_STEPS}
             if self.solver_params is None
-            else self.solver_params,
+            else options_for_users(self.solver_params),
         )
 
     def _schedule(self, n: int) -> Schedule:

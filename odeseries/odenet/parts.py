@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from odeseries import plugins
+from odeseries.arguments import require_keywords
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.nets import seeded_weights
 from odeseries.odenet.inputs import ImageShape
@@ -94,7 +95,9 @@ class Design:
 
     def _block(self, width: int, fitting: str) -> ODEBlock:
         name = fitting if self.dynamics == "auto" else self.dynamics
-        dynamics: Dynamics = plugins.get("dynamics", name)(width, **self.dynamics_params)
+        cls: type[Dynamics] = plugins.get("dynamics", name)
+        require_keywords(cls, self.dynamics_params, (), "dynamics_params")
+        dynamics = cls(width, **self.dynamics_params)
         if dynamics.noise_type is not None:
             raise ValueError(f"dynamics={name!r} is stochastic: give an ordinary one.")
         return ODEBlock(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -28,7 +28,10 @@ from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.rows import column, healed, status_of, stood_in
 from odeseries.solvers.whole_steps import PerceptronField
 
-__all__ = ["solve"]
+__all__ = ["options_for_users", "solve"]
+
+USERS_OPTIONS = ("step", "n_steps", "rtol", "atol", "max_steps", "gradient", "compile")
+"""What the ``solver_params`` of an estimator may hold."""
 
 DEFAULT_STEPS = 20
 CAUSES = {
@@ -45,6 +48,21 @@ REMEDIES = {
     Solver.BLOW_UP: "See whether the solution exists there, bound the field, or learn more slowly",
     Solver.STIFF: 'Use an implicit method such as "torchdiffeq:scipy_radau", or bound the field',
 }
+
+
+def options_for_users(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The ``solver_params`` of an estimator, to be passed on to `solve`.
+
+    Raises
+    ------
+    ValueError
+        If there is an option that is not for users, or that does not exist.
+    """
+    unknown = next((key for key in given if key not in USERS_OPTIONS), None)
+    if unknown is not None:
+        known = ", ".join(map(repr, USERS_OPTIONS))
+        raise ValueError(f"solver_params has {unknown!r}, but a solver takes {known}.")
+    return dict(given)
 
 
 def solve(
