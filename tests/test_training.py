@@ -34,6 +34,7 @@ TINY: dict[str, Any] = {
     "seasonality": None,
     "random_state": 0,
 }
+SHORT = TINY | {"max_epochs": 3}
 SEARCH, REFIT = "choosing the length", "training on all"
 PARTS = 5
 
@@ -92,16 +93,16 @@ def test_the_kept_weights_have_the_least_recorded_loss() -> None:
         assert len(losses) == min(best + 1 + patience, epochs)
 
 
-def test_the_forecaster_keeps_the_weights_of_the_least_loss(wave: pd.Series) -> None:
+def test_the_forecaster_keeps_the_weights_of_the_least_loss() -> None:
     """Interrupted at the second training, the first network stands, at its best epoch."""
 
     def stop(record: Mapping[str, Any]) -> None:
         if record["phase"] == REFIT:
             raise KeyboardInterrupt
 
-    model = ode.LatentODEForecaster("60D", callbacks=stop, **TINY | {"max_epochs": 25})
+    model = ode.LatentODEForecaster(5.0, callbacks=stop, **TINY | {"max_epochs": 25})
     with pytest.warns(ode.ConvergenceWarning, match="weights of the first phase"):
-        model.fit(wave)
+        model.fit(regular())
     losses = model.history_["held_out_loss"].dropna()
     assert model._fitted.held_out_loss == losses.min()
     steps = model.history_.loc[losses.idxmin(), "step"]
@@ -364,7 +365,8 @@ def status_of_script(folder: Path, phase: str, epoch: int, params: dict[str, Any
 
 def test_a_killed_fit_goes_on_to_the_same_end(tmp_path: Path) -> None:
     """Killed by SIGKILL in either phase, then finished: equal to the uninterrupted fit."""
-    params = TINY | {"objective": "elbo", "head": "gaussian", "checkpoint_dir": str(tmp_path / "c")}
+    params = TINY | {"max_epochs": 3, "objective": "elbo", "head": "gaussian"}
+    params["checkpoint_dir"] = str(tmp_path / "c")
     assert status_of_script(tmp_path, SEARCH, 1, params) == -signal.SIGKILL
     assert status_of_script(tmp_path, REFIT, 1, params) == -signal.SIGKILL
     assert len(list((tmp_path / "c").iterdir())) == 1
@@ -394,35 +396,32 @@ def interrupted(model: ode.BaseForecaster, y: pd.Series) -> None:
     model.set_params(callbacks=None)
 
 
-def test_an_interrupted_fit_without_a_seed_keeps_its_own(wave: pd.Series, tmp_path: Path) -> None:
+def test_an_interrupted_fit_without_a_seed_keeps_its_own(tmp_path: Path) -> None:
     """Otherwise a fit with random_state=None could never go on."""
-    params = TINY | {"random_state": None, "checkpoint_dir": tmp_path}
-    first = ode.LatentODEForecaster("60D", **params)
-    interrupted(first, wave)
-    second = ode.LatentODEForecaster("60D", **params).fit(wave)
+    params, y = SHORT | {"random_state": None, "checkpoint_dir": tmp_path}, regular()
+    first = ode.LatentODEForecaster(5.0, **params)
+    interrupted(first, y)
+    second = ode.LatentODEForecaster(5.0, **params).fit(y)
     assert second.seed_ == first.seed_
     done = first.history_.drop(columns="seconds")
     pd.testing.assert_frame_equal(second.history_.drop(columns="seconds").iloc[: len(done)], done)
-    third = ode.LatentODEForecaster("60D", **params).fit(wave)
+    third = ode.LatentODEForecaster(5.0, **params).fit(y)
     assert third.seed_ != first.seed_
 
 
 @pytest.mark.parametrize("change", ["data", "parameter", "seed"])
-def test_progress_of_another_fit_is_left_alone(
-    wave: pd.Series, tmp_path: Path, change: str
-) -> None:
+def test_progress_of_another_fit_is_left_alone(tmp_path: Path, change: str) -> None:
     """Other data or parameters start afresh and say so; the first fit can still go on."""
-    params = TINY | {"checkpoint_dir": tmp_path}
-    interrupted(ode.LatentODEForecaster("60D", **params), wave)
+    params, y = SHORT | {"checkpoint_dir": tmp_path}, regular()
+    interrupted(ode.LatentODEForecaster(5.0, **params), y)
     (kept,) = tmp_path.iterdir()
     other = {"parameter": {"hidden": 6}, "seed": {"random_state": 1}}.get(change, {})
-    model = ode.LatentODEForecaster("60D", **params | other)
+    model = ode.LatentODEForecaster(5.0, **params | other)
+    given = y + 1e-9 if change == "data" else y
     with pytest.warns(UserWarning, match=r"progress of 1 fits of other data or parameters"):
-        model.fit(wave + 1e-9 if change == "data" else wave)
+        model.fit(given)
     assert list(tmp_path.iterdir()) == [kept]
-    fresh = ode.LatentODEForecaster("60D", **TINY | other).fit(
-        wave + 1e-9 if change == "data" else wave
-    )
+    fresh = ode.LatentODEForecaster(5.0, **SHORT | other).fit(given)
     assert model.history_["loss"].equals(fresh.history_["loss"])
 
 
