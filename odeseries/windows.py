@@ -19,12 +19,12 @@ from torch import Tensor
 from odeseries.knots import Knots
 from odeseries.panel import Float64, Int64, Panel
 from odeseries.seasonality import harmonics
+from odeseries.seasons import N_SEASONS, seasons_of
 from odeseries.thinning import thinned
 
 __all__ = ["Batch", "Loader", "Side", "Windows"]
 
 Bool = npt.NDArray[np.bool_]
-N_SEASONS = 2
 _T = TypeVar("_T", "Batch", "Side")
 
 
@@ -384,22 +384,9 @@ class Loader:
                     kept = ~np.isin(times, hidden[i])
                     times, values = times[kept], values[kept]
                 if len(times):
-                    out[i, :, c] = self._seasons_of(windows.times[i], nearest[i], times, values)
+                    args = (windows.times[i], nearest[i], times, values, self.periods)
+                    out[i, :, c] = seasons_of(*args)
         return out
-
-    def _seasons_of(
-        self, asked: Float64, nearest: float, times: Float64, values: Float64
-    ) -> Float64:
-        """Columns of one window and channel, (n_queries, n_seasonal)."""
-        columns = []
-        direction = 1.0 if nearest >= times[-1] else -1.0
-        for period in self.periods:
-            back = np.maximum(np.ceil(direction * (asked - nearest) / period - 1e-6), 1.0)
-            for extra in range(N_SEASONS):
-                at = asked - direction * (back + extra) * period
-                inside = (at >= times[0]) & (at <= times[-1])
-                columns.append(np.where(inside, np.interp(at, times, values), np.nan))
-        return np.column_stack(columns)
 
     def _seen(
         self, series: int, channel: int, nearest: float, backward: bool

@@ -94,13 +94,13 @@ def test_both_sides_are_read_towards_the_query() -> None:
 
 
 def test_seasonal_values_lie_whole_periods_before_the_query() -> None:
-    """The first one is the latest that may be seen."""
+    """The first one is the latest that may be seen; the period between is bridged by its rise."""
     times = np.arange(0.0, 10.0, 0.25)
     panel, _ = read_frame(pd.DataFrame({"y": times}, index=times))
     asked = np.array([8.1, 9.3])
     one = Windows.build([(0, 32, 40, 40)], [asked])
     batch = Loader(panel, (1.0,), n_rows=8, n_lags=2, n_harmonics=1).batch(one)
-    np.testing.assert_allclose(batch.left.seasonal[0, :, 0], [[7.1, 6.1], [7.3, 6.3]], rtol=1e-6)
+    np.testing.assert_allclose(batch.left.seasonal[0, :, 0], [[7.1, 6.1], [8.3, 7.3]], rtol=1e-6)
 
 
 def test_queries_find_their_neighbours(panel: pd.DataFrame) -> None:

@@ -14,8 +14,8 @@ from odeseries.forecasters.network import Sizes
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS, Head
 from odeseries.recipe import Spec
+from odeseries.seasons import N_SEASONS
 from odeseries.solvers.solve import options_for_users
-from odeseries.windows import N_SEASONS
 
 __all__ = ["N_HARMONICS", "bounded", "make_dynamics", "make_head", "make_sizes"]
 
