@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import inspect
 import json
 import sys
@@ -11,6 +12,7 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from warnings import catch_warnings, simplefilter
 
 import numpy as np
 import numpy.typing as npt
@@ -37,6 +39,7 @@ DATASET_HORIZONS = {
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
 OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
+DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
 DAY_AND_MONTH = r"^(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"  # or month and day
 
 
@@ -72,7 +75,10 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
     """Arguments of ``forecast``."""
     parser.add_argument("file", nargs="?", type=Path, help="CSV file with a header")
     parser.add_argument("--dataset", help="a bundled series instead of a file")
-    parser.add_argument("--time", help="column of the times: dates (best as ISO 8601) or numbers")
+    parser.add_argument(
+        "--time",
+        help="column of the times: dates (best as ISO 8601: 2024-01-31, 20240131) or numbers",
+    )
     parser.add_argument("--id", help="column of the series' ids")
     parser.add_argument("--target", nargs="+", help="columns to forecast; default all others")
     parser.add_argument("--horizon", help="how far: 730D, 36h, or a number for numeric times")
@@ -190,10 +196,7 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
         raise DataError("Name the column of the times: --time COL.")
     if not args.file.is_file():
         raise DataError(f"There is no file {args.file}.")
-    try:
-        frame = pd.read_csv(args.file)
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{args.file} is not a CSV file with a header: {error}") from error
+    frame = _read(args.file)
     keys = [args.time] if args.id is None else [args.id, args.time]
     targets = args.target or [c for c in frame.columns if c not in keys]
     named = [*keys, *targets]
@@ -213,14 +216,43 @@ def _table(args: argparse.Namespace) -> pd.DataFrame:
     return frame[targets].set_axis(index)
 
 
+def _read(file: Path) -> pd.DataFrame:
+    """The columns of the header; rows may end in a comma, the header too."""
+    try:
+        with catch_warnings():
+            simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(file, index_col=False)
+    except pd.errors.ParserWarning:
+        raise DataError(
+            f"Line {_first_longer(file)} of {file} has more fields than the header: name every "
+            "column in the header, or put fields that hold a comma in quotation marks."
+        ) from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is not a CSV file with a header: {error}") from error
+    nameless = frame.columns.str.startswith("Unnamed: ")
+    return frame.loc[:, ~nameless | frame.notna().any().to_numpy()]
+
+
+def _first_longer(file: Path) -> int:
+    """Number of the first line that has more than the fields of the header and an empty one."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = csv.reader(lines)
+        width = len(next(row for row in rows if row))
+        return next(rows.line_num for row in rows if any(row[width:]) or len(row) > width + 1)
+
+
 def _ids(file: Path, column: str) -> pd.Series:
     """Ids as they are written: 007 is not 7, and NA is an id; an empty cell is missing."""
-    text = pd.read_csv(file, usecols=[column], dtype=str, keep_default_na=False)[column]
+    frame = pd.read_csv(file, index_col=False, usecols=[column], dtype=str, keep_default_na=False)
+    text = frame[column]
     return text.where(text != "")
 
 
 def _times(column: pd.Series, file: Path) -> pd.Index:
-    """Numbers as they are, everything else as dates."""
+    """Numbers as they are, but for days such as 20240131; everything else as dates."""
+    days = _days(column)
+    if days is not None:
+        return days
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers: pd.Index = pd.Index(column)
         return numbers
@@ -239,6 +271,15 @@ def _times(column: pd.Series, file: Path) -> pd.Index:
             "Give every time an offset, or none."
         )
     return pd.DatetimeIndex(parsed, name=column.name)
+
+
+def _days(column: pd.Series) -> pd.Index | None:
+    """Days in the basic format of ISO 8601, if all of several numbers are such."""
+    whole = pd.api.types.is_integer_dtype(column.dtype)
+    if not whole or len(column) < 2 or not column.between(*DAYS).all():
+        return None
+    parsed = pd.to_datetime(column.astype(str), format="%Y%m%d", errors="coerce")
+    return None if parsed.isna().any() else pd.DatetimeIndex(parsed, name=column.name)
 
 
 def _dates(text: pd.Series, file: Path, *, utc: bool) -> pd.Series:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -9,13 +11,16 @@ import pickle
 import re
 import shutil
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
+from numbers import Number
 from pathlib import Path
+from types import CodeType, FunctionType, MethodType
 from typing import Any, Self
 
 import numpy as np
 import torch
+from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 
 from odeseries.errors import OdeSeriesError
@@ -25,6 +30,7 @@ __all__ = ["Randomness", "Store", "begun", "determining", "drawn_seed", "fingerp
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 _DESCRIPTION = "fit.json"
+_CONTAINERS = (list, tuple, set, frozenset, Mapping)
 _CONTROLS = {"max_time", "callbacks", "checkpoint_dir", "verbose", "random_state"}
 """Parameters that change nothing of what an uninterrupted fit learns, beside the seed."""
 
@@ -38,12 +44,14 @@ class Store:
 
     Attributes
     ----------
+    folder : Path
+        Its own.
     seed : int
         Seed of the fit, that of the interrupted one where there was one.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self._folder, self.seed = folder, seed
+        self.folder, self.seed = folder, seed
 
     @classmethod
     def of(cls, estimator: Any, data: Iterable[object], seed: int) -> Self:
@@ -60,7 +68,7 @@ class Store:
         """
         # Without a seed of the user's, the interrupted fit's own is taken up.
         given = [] if estimator.random_state is None else [seed]
-        parts = [type(estimator).__qualname__, determining(estimator), *data, *given]
+        parts = [type(estimator), determining(estimator), *data, *given]
         return cls.opened(estimator.checkpoint_dir, fingerprint(parts), seed)
 
     @classmethod
@@ -107,25 +115,25 @@ class Store:
         OdeSeriesError
             If the file is damaged.
         """
-        path = self._folder / f"{name}.pt"
+        path = self.folder / f"{name}.pt"
         if not path.exists():
             return None
         try:
             state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
             raise OdeSeriesError(
-                f"The checkpoint {path} can't be read: delete {self._folder} and fit again."
+                f"The checkpoint {path} can't be read: delete {self.folder} and fit again."
             ) from error
         return state
 
     def write(self, name: str, state: Mapping[str, Any]) -> None:
         """Keep a state of tensors and plain values under a name, in place of the last one."""
-        with replacing(self._folder / f"{name}.pt") as new:
+        with replacing(self.folder / f"{name}.pt") as new:
             torch.save(dict(state), new)
 
     def remove(self) -> None:
         """Delete the progress, when the fit is complete."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def begun(estimator: Any, data: Callable[[], Iterable[object]]) -> tuple[int, Store | None]:
@@ -188,33 +196,113 @@ def fingerprint(parts: Iterable[object]) -> str:
     Parameters
     ----------
     parts : iterable
-        Arrays, dataclasses of arrays and plain values, plain values, mappings and classes.
+        Arrays, plain values, and what holds them: containers, dataclasses, estimators, functions
+        and classes. Functions are told apart by their code and by what it refers to.
 
     Returns
     -------
     str of 16 hexadecimal digits
     """
-    digest = hashlib.sha256()
+    digest = _Digest()
     for part in parts:
-        _feed(digest, part)
-    return digest.hexdigest()[:16]
+        digest.feed(part)
+    return digest.hash.hexdigest()[:16]
 
 
-def _feed(digest: hashlib._Hash, part: object) -> None:
-    """Add a part, with what tells it from parts of other types and lengths."""
-    if isinstance(part, np.ndarray) and part.dtype != object:
-        digest.update(f"{part.dtype}{part.shape}".encode())
-        digest.update(np.ascontiguousarray(part).tobytes())
-    elif is_dataclass(part) and not isinstance(part, type):
-        digest.update(type(part).__name__.encode())
-        for f in fields(part):
-            _feed(digest, (f.name, getattr(part, f.name)))
-    elif isinstance(part, Mapping):
-        _feed(digest, tuple(part.items()))
-    elif isinstance(part, (list, tuple)):
-        digest.update(f"{type(part).__name__}{len(part)}".encode())
-        for one in part:
-            _feed(digest, one)
-    else:
-        # A function's or object's address is another one in each process.
-        digest.update(_ADDRESS.sub("", repr(part)).encode() + b"\0")
+class _Digest:
+    """Of parts, each with what tells it from parts of other types and lengths."""
+
+    def __init__(self) -> None:
+        self.hash = hashlib.sha256()
+        self._met: dict[int, tuple[int, object]] = {}
+
+    def feed(self, part: object) -> None:
+        """Add a part, and all that it holds."""
+        if isinstance(part, np.ndarray) and part.dtype != object:
+            self.hash.update(f"{part.dtype}{part.shape}".encode())
+            self.hash.update(np.ascontiguousarray(part).tobytes())
+            return
+        held = _held(part)
+        if held is None:
+            # An object's address is another one in each process.
+            self.hash.update(_ADDRESS.sub("", repr(part)).encode() + b"\0")
+        elif id(part) in self._met:
+            self.hash.update(f"met {self._met[id(part)][0]}".encode())
+        else:
+            if not isinstance(part, _CONTAINERS):  # others may refer to themselves
+                self._met[id(part)] = len(self._met), part
+            self.hash.update(f"{type(part).__name__}{len(held)}".encode())
+            for one in held:
+                self.feed(one)
+
+
+def _held(part: object) -> tuple[object, ...] | None:
+    """What tells an object from others of its type; None for plain values."""
+    if isinstance(part, (list, tuple)):
+        return tuple(part)
+    if isinstance(part, Mapping):
+        return tuple(part.items())
+    if isinstance(part, (set, frozenset)):
+        return tuple(sorted(part, key=repr))
+    if isinstance(part, (np.ndarray, torch.Tensor)):
+        return str(part.dtype), part.tolist()
+    if isinstance(part, functools.partial):
+        return part.func, part.args, part.keywords
+    if isinstance(part, MethodType):
+        return part.__func__, part.__self__
+    if isinstance(part, (FunctionType, CodeType, type)):
+        return _code(part)
+    if isinstance(part, BaseEstimator):
+        return type(part), part.get_params(deep=False)
+    if is_dataclass(part):
+        return tuple((f.name, getattr(part, f.name)) for f in fields(part))
+    if type(part).__repr__ is object.__repr__:
+        return type(part), getattr(part, "__dict__", {})
+    return None
+
+
+def _code(part: FunctionType | CodeType | type) -> tuple[object, ...]:
+    """Name and code of a function, or of the methods that a class has from its own package."""
+    if isinstance(part, CodeType):
+        return part.co_code, part.co_names, part.co_consts
+    if isinstance(part, FunctionType):
+        defaults, held = (part.__defaults__, part.__kwdefaults__), dict(_referred(part))
+        return part.__module__, part.__qualname__, part.__code__, defaults, held
+    package = part.__module__.partition(".")[0]
+    own = [c for c in part.__mro__ if c.__module__.partition(".")[0] == package]
+    return part.__module__, part.__qualname__, *(dict(_members(c)) for c in own)
+
+
+def _referred(function: FunctionType) -> Iterator[tuple[str, object]]:
+    """What a function closes over, and the values and code of its own module that it names."""
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with contextlib.suppress(ValueError):  # not filled yet
+            yield name, cell.cell_contents
+    for name in dict.fromkeys(_names(function.__code__)):
+        value = function.__globals__.get(name)
+        of_code = isinstance(value, (FunctionType, type))
+        if _is_value(value) or (of_code and value.__module__ == function.__module__):
+            yield name, value
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    """The names in a function and in those inside it."""
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)
+
+
+def _members(cls: type) -> Iterator[tuple[str, object]]:
+    """The methods and values of a class."""
+    for name, member in vars(cls).items():
+        if isinstance(member, property):
+            yield name, (member.fget, member.fset)
+        elif isinstance(member, (staticmethod, classmethod)):
+            yield name, member.__func__
+        elif isinstance(member, FunctionType) or (_is_value(member) and not name.startswith("__")):
+            yield name, member
+
+
+def _is_value(part: object) -> bool:
+    return isinstance(part, (Number, str, bytes, tuple, np.ndarray))

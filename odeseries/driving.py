@@ -30,7 +30,7 @@ class Waves:
 
     def __call__(self, t: Tensor) -> Tensor:
         """Sines and cosines at times (batch, ..., 1); shape (batch, ..., 2 * n_periods)."""
-        shape = (len(t), *[1] * (t.ndim - 2), -1)
+        shape = (len(t), *[1] * (t.ndim - 2), len(self.turns))
         sine, cosine = (self.start[:, k::2].reshape(shape) for k in (0, 1))
         angle = t.to(self.start.dtype) * self.turns
         turned = (torch.sin(angle), torch.cos(angle))
@@ -41,6 +41,10 @@ class Waves:
     def n_inputs(self) -> int:
         """Two for every period."""
         return self.start.shape[-1]
+
+    def reversed(self) -> Waves:
+        """The same on a clock that runs backwards."""
+        return Waves(self.start, -self.turns)
 
 
 class InputPath:
@@ -116,7 +120,7 @@ class InputPath:
 
     def _between(self, t: Tensor) -> Tensor:
         """Inputs that are given at knots."""
-        asked = t.reshape(len(t), -1).contiguous()
+        asked = t.flatten(1).contiguous()
         piece = torch.searchsorted(self.times.to(t.dtype), asked, right=True)
         out = _picked(self._pieces, piece)
         if self.interpolation == "linear":
@@ -138,15 +142,17 @@ class InputPath:
             # What held since a knot now holds until it.
             times = torch.cat([times[:, :1], times], 1)
             values = torch.cat([values, values[:, -1:]], 1)
-        return InputPath(times, values, interpolation=self.interpolation)
+        waves = None if self.waves is None else self.waves.reversed()
+        return InputPath(times, values, interpolation=self.interpolation, waves=waves)
 
     def levelled(self) -> InputPath:
         """Inputs that are constant between knots, with the means of these ones.
 
         So a closed form can be used. The error is of the order of the squared distance of the
-        knots, as is that of straight lines between samples of a smooth input.
+        knots, as is that of straight lines between samples of a smooth input. With waves, which
+        are constant nowhere, the path stays as it is.
         """
-        if self.interpolation == "previous":
+        if self.interpolation == "previous" or self.waves is not None:
             return self
         means = (self.values[:, 1:] + self.values[:, :-1]) / 2
         values = torch.cat([self.values[:, :1], means, self.values[:, -1:]], 1)
@@ -241,7 +247,7 @@ class Driven(Dynamics):
         """
         del inputs
         sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
-        asked = t1.reshape(len(t1), -1)
+        asked = t1.flatten(1)
         legs, along = self._legs(sign, t0.reshape(len(t0), 1), asked)
         passed = functional.pad((legs.diff(dim=1) > 0).any(0), (0, 1), value=True)
         legs, along = legs[:, passed], along[:, passed]
@@ -289,6 +295,9 @@ def _picked(table: Tensor, index: Tensor) -> Tensor:
 
 def _packed(times: Tensor, values: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Let what is no knot repeat the knot before it, or the first one, or be zero in all."""
+    if times.shape[1] == 0:
+        times, mask = functional.pad(times, (0, 1)), functional.pad(mask, (0, 1), value=False)
+        values = functional.pad(values, (0, 0, 0, 1))
     index = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), -1).cummax(1).values
     index = torch.where(index < 0, mask.int().argmax(1)[:, None], index)
     empty = ~mask.any(1)

@@ -93,7 +93,7 @@ def search(
     if known is None:
         return None
     scaling = Scaling.fitted(complete(known, panel), recipe.horizon, recipe.transformer)
-    phase = Phase(known, scaling, recipe, build, seed, rng, control)
+    phase = Phase(known, scaling, recipe, build, seed, rng, control, len(panel))
     return searched(phase, held, starts / recipe.horizon)
 
 
@@ -117,7 +117,7 @@ def refit(
     try:
         scaling = Scaling.fitted(panel, recipe.horizon, recipe.transformer)
         started = time.perf_counter()
-        phase = Phase(panel, scaling, recipe, build, seed + 1, rng, control)
+        phase = Phase(panel, scaling, recipe, build, seed + 1, rng, control, len(panel))
         tail = 0.0 if first is None else first.validation_seconds
         trained = phase.cycled("training on all", steps, tail)
         took = time.perf_counter() - started

@@ -20,6 +20,8 @@ __all__ = [
     "Potential",
     "StateNetwork",
     "in_one_precision",
+    "is_bare",
+    "is_linear",
     "is_plain",
     "last_bias",
     "mixed_layers",
@@ -81,11 +83,30 @@ def in_one_precision(weight: Tensor) -> bool:
     return not torch.is_autocast_enabled(weight.device.type)
 
 
-def is_plain(net: Perceptron) -> bool:
-    """Whether there is nothing but linear layers and tanh, in one precision."""
-    return in_one_precision(next(net.parameters())) and all(
-        type(layer) is (nn.Tanh if i % 2 else nn.Linear) for i, layer in enumerate(net.layers)
-    )
+def is_bare(module: nn.Module) -> bool:
+    """Whether a call does what the class says, without hooks or another ``forward``."""
+    before = (module._forward_pre_hooks, module._backward_pre_hooks)
+    after = (module._forward_hooks, module._backward_hooks)
+    return not any((*before, *after)) and "forward" not in vars(module)
+
+
+def is_linear(layer: nn.Module) -> bool:
+    """Whether it is a bare linear layer, whose parameters are a weight and then a bias.
+
+    They are not where another parameter makes the weight, such as by ``weight_norm``.
+    """
+    names = [name for name, _ in layer.named_parameters(recurse=False)]
+    return type(layer) is nn.Linear and is_bare(layer) and names == ["weight", "bias"]
+
+
+def is_plain(net: nn.Module) -> bool:
+    """Whether it is a perceptron of linear layers with tanh between them, in one precision."""
+    if type(net) is not Perceptron or not is_bare(net) or not is_bare(net.layers):
+        return False
+    layers = list(net.layers)
+    between = all(type(layer) is nn.Tanh and is_bare(layer) for layer in layers[1::2])
+    known = between and len(layers) % 2 == 1 and all(map(is_linear, layers[::2]))
+    return known and in_one_precision(next(net.parameters()))
 
 
 class Perceptron(nn.Module, Unrollable):
@@ -132,8 +153,10 @@ class Perceptron(nn.Module, Unrollable):
         first, _, second, _, last = cast("list[nn.Linear]", list(self.layers))
         h1 = torch.tanh(first(x))
         h2 = torch.tanh(second(h1))
+        out = last(h2)
+        # Asked for after the calls, in which hooks may make them anew.
         weights = (first.weight, second.weight, last.weight)
-        return last(h2), trace_of_layers(weights, (1 - h1**2, 1 - h2**2))
+        return out, trace_of_layers(weights, (1 - h1**2, 1 - h2**2))
 
 
 class StateNetwork(ABC):
@@ -205,8 +228,11 @@ class Potential(nn.Module):
 
     def gradient(self, x: Tensor) -> Tensor:
         """Gradient at ``x``, of the shape of ``x``."""
+        activations = self._hidden(x)
+        if not is_bare(self.last):
+            self.last(activations[-1])  # in which hooks make the weight anew
         slope = self.last.weight[0]
-        for layer, hidden in zip(reversed(self._linear()), reversed(self._hidden(x)), strict=True):
+        for layer, hidden in zip(reversed(self._linear()), reversed(activations), strict=True):
             slope = (slope * (1 - hidden**2)) @ layer.weight
         return slope
 

@@ -33,7 +33,7 @@ FEWEST_AT_START = 1024
 
 
 class Phase:
-    """One network trained on one panel."""
+    """One network trained on one panel, a part of one of ``n_series``."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Phase:
         seed: int,
         rng: np.random.Generator,
         control: Control,
+        n_series: int,
     ) -> None:
         started = time.perf_counter()
         self.scaling, self.recipe, self.rng, self.control = scaling, recipe, rng, control
@@ -53,7 +54,7 @@ class Phase:
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)
         gap = _input_gap(self.panel)
         read = recipe.model_encoder_periods
-        self.spec = Spec(len(panel.channels), n_inputs, periods, len(panel), gap, read)
+        self.spec = Spec(len(panel.channels), n_inputs, periods, n_series, gap, read)
         self.build = build
         self.sampler = WindowSampler(
             self.panel,

@@ -10,6 +10,8 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
+from odeseries.arguments import is_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -21,8 +23,8 @@ FEWEST_UNITS = 3  # along an axis
 
 
 def plot_forecast(
-    history: pd.Series,
-    median: pd.Series,
+    history: pd.Series | pd.DataFrame,
+    median: pd.Series | pd.DataFrame,
     intervals: pd.DataFrame,
     *,
     paths: pd.Series | pd.DataFrame | None = None,
@@ -34,19 +36,19 @@ def plot_forecast(
 
     Parameters
     ----------
-    history : Series
-        What was observed; NaN is left out. Time differences are drawn as numbers of days, hours,
-        minutes or seconds; which, the label of the axis says.
-    median : Series
+    history : Series or DataFrame
+        What was observed, in a frame the column of the target; NaN is left out. Time differences
+        are drawn as numbers of days, hours, minutes or seconds; which, the label of the axis says.
+    median : Series or DataFrame
         From ``predict``.
     intervals : DataFrame
         From ``predict_interval``, columns (target, coverage, "lower" or "upper").
     paths : Series or DataFrame, optional
         From ``sample``; ten or twenty paths can be told apart.
     target : hashable, optional
-        Target in ``intervals`` and ``paths``; the first by default.
+        Target, a column of frames; the first of ``intervals`` by default.
     last : int, optional
-        Show only the last observations.
+        Show only so many last observations, at least one.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
 
@@ -58,16 +60,21 @@ def plot_forecast(
     ------
     ImportError
         If matplotlib is not installed.
+    ValueError
+        If there are several series, no such target, or `last` is below 1.
     """
-    ax = _axes() if ax is None else ax
+    if last is not None and (not is_whole(last) or last < 1):
+        raise ValueError(f"last={last!r} must be a whole number, at least 1, or None.")
     label = intervals.columns[0][0] if target is None else target
-    seen = history.dropna().sort_index()
+    bands = _bands(intervals, label)
+    history, centre = _column(history, label, "history"), _column(median, label, "median")
+    seen, centre = history.dropna().sort_index(), centre.sort_index()
     seen = seen if last is None else seen.iloc[-last:]
-    centre = median.sort_index()
+    ax = _axes() if ax is None else ax
     unit = _unit(ax, seen.index.append(centre.index))
-    _draw_bands(ax, pd.DataFrame(intervals[label]).sort_index(), unit)
+    _draw_bands(ax, bands, unit)
     if paths is not None:
-        _draw_paths(ax, paths if isinstance(paths, pd.Series) else paths[label], unit)
+        _draw_paths(ax, _column(paths, label, "paths", n_levels=2), unit)
     before, ahead = _places(seen.index, unit), _places(centre.index, unit)
     ax.plot(before, seen, ".", color=SEEN, markersize=3, label="observed")
     ax.plot(ahead, centre, color=AHEAD, linewidth=1.6, label="median forecast")
@@ -189,7 +196,7 @@ def phase_portrait(
         line = paths.iloc[:, list(coordinates)]
         names = [name if isinstance(name, str) else f"coordinate {name}" for name in line.columns]
         ax.plot(line.iloc[:, 0], line.iloc[:, 1], color=HELD_OUT, linewidth=1.6, label="path")
-        ax.legend(loc="upper left", framealpha=0.85, edgecolor="none")
+        _draw_legend(ax, "upper left")
     ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
     return ax
 
@@ -207,6 +214,38 @@ def _axes() -> Axes:
     """Axes of a new figure."""
     ax: Axes = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
     return ax
+
+
+def _column(
+    data: pd.Series | pd.DataFrame, target: Hashable, name: str, n_levels: int = 1
+) -> pd.Series:
+    """What is drawn of one series: the column of the target, if there are columns."""
+    _require_one_series(data.index, name, n_levels)
+    if isinstance(data, pd.Series):
+        return data
+    if target not in data.columns:
+        raise ValueError(f"{name} has no column {target!r}; it has {list(data.columns)}.")
+    column: pd.Series = data[target]
+    return column
+
+
+def _bands(intervals: pd.DataFrame, target: Hashable) -> pd.DataFrame:
+    """Intervals of the target, by time."""
+    _require_one_series(intervals.index, "intervals", 1)
+    known = intervals.columns.unique(0)
+    if target not in known:
+        raise ValueError(f"target={target!r} has no intervals; there are those of {list(known)}.")
+    return pd.DataFrame(intervals[target]).sort_index()
+
+
+def _require_one_series(index: pd.Index, name: str, n_levels: int) -> None:
+    """Refuse a panel."""
+    if index.nlevels > n_levels:
+        level = index.names[-2] if index.names[-2] is not None else index.nlevels - 2
+        raise ValueError(
+            f"{name} is of a panel, but one series can be drawn: choose it in all that is given, "
+            f"such as {name}.xs({index[0][-2]!r}, level={level!r})."
+        )
 
 
 def _unit(ax: Axes, times: pd.Index) -> str | None:
@@ -267,5 +306,12 @@ def _name_phase(ax: Axes, start: int, phase: str) -> None:
 def _finished(ax: Axes, legend: Literal["best", "upper left"] = "upper left") -> Axes:
     """With a legend and without a box."""
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(loc=legend, framealpha=0.85, edgecolor="none")
+    _draw_legend(ax, legend)
     return ax
+
+
+def _draw_legend(ax: Axes, loc: Literal["best", "upper left"]) -> None:
+    """Every label once, however often it was drawn."""
+    handles, labels = ax.get_legend_handles_labels()
+    entries = dict(zip(labels, handles, strict=True))
+    ax.legend(entries.values(), entries.keys(), loc=loc, framealpha=0.85, edgecolor="none")

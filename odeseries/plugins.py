@@ -136,9 +136,14 @@ class Registry:
         kind = kind_of(cls)
         for prefix, names in self._places(kind, cls):
             for name, candidate in names.items():
-                # A notebook's cell that is run again makes a new class, which took the name.
-                if candidate is cls or (prefix == _LOCAL and _path(candidate) == _path(cls)):
+                if candidate is cls:
                     return prefix + name
+        # A notebook's cell that is run again makes a new class, which took the name.
+        same = [name for name, other in self._local[kind].items() if _path(other) == _path(cls)]
+        if len(same) == 1:
+            return _LOCAL + same[0]
+        if same:
+            raise PluginError(_ambiguous(cls, same))
         raise PluginError(
             f"The class {_path(cls)} has no name: register it with "
             f"odeseries.register({cls.__name__}, name=...) or offer it from an installed plugin."
@@ -301,6 +306,13 @@ def _path(cls: type) -> str:
     return f"{cls.__module__}.{cls.__qualname__}"
 
 
+def _ambiguous(cls: type, names: Iterable[str]) -> str:
+    return (
+        f"The class {_path(cls)} has no name of its own, but {', '.join(names)} of {LOCAL} are "
+        f"classes of that path: register it with odeseries.register({cls.__name__}, name=...)."
+    )
+
+
 def _package(dotted: str) -> str:
     return dotted.partition(":")[0].partition(".")[0].strip()
 
@@ -400,7 +412,7 @@ def qualified_name(cls: type) -> str:
     Raises
     ------
     PluginError
-        If nothing offers the class.
+        If nothing offers the class, or several names are of older or newer versions of it.
     """
     return _registry.qualified_name(cls)
 

@@ -15,7 +15,7 @@ from odeseries.control import Record
 from odeseries.copula import Copula
 from odeseries.model import Model
 from odeseries.panel import Float64, Panel
-from odeseries.scaling import ROUND, Scaling
+from odeseries.scaling import Scaling
 from odeseries.widths import Calibration
 from odeseries.windows import Batch, Loader, Windows
 
@@ -35,7 +35,7 @@ class Spec:
     periods : tuple of float
         Periods in horizons.
     n_series : int
-        Series of the training panel.
+        Series of the training panel, also of those that are held out at first.
     input_gap : float
         Median time from one known value of the inputs to the next, in horizons; infinite
         without inputs.
@@ -116,10 +116,8 @@ class Recipe:
 
     @property
     def model_cutoffs(self) -> Float64 | None:
-        """The cutoffs in horizons, rounded like the times of a panel."""
-        if self.cutoffs is None:
-            return None
-        return np.round(np.array(self.cutoffs) / self.horizon, ROUND)
+        """The cutoffs in horizons."""
+        return None if self.cutoffs is None else np.array(self.cutoffs) / self.horizon
 
     @property
     def model_encoder_periods(self) -> tuple[float, ...]:

@@ -17,7 +17,7 @@ from odeseries import plugins
 from odeseries.cells import Jumps, SpreadCell, jumps_of
 from odeseries.dynamics.first_order import MLP
 from odeseries.interfaces import Dynamics, SolveOptions, Solver
-from odeseries.nets import is_plain
+from odeseries.nets import is_bare, is_plain
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import polynomial
 from odeseries.solvers.runge_kutta import FixedStep
@@ -365,7 +365,7 @@ def reader_of(
     """
     solver, options = method
     jumps = jumps_of(cell)
-    if jumps is None or not len(gaps) or not _is_written_out(field, rows):
+    if jumps is None or not _is_usual(cell) or not len(gaps) or not _is_written_out(field, rows):
         return None
     cls = type(solver) if isinstance(solver, Solver) else plugins.get("solver", solver)
     if gaps.requires_grad or not issubclass(cls, FixedStep) or options.keys() - {"step", "n_steps"}:
@@ -387,9 +387,25 @@ def reader_of(
 
 def _is_written_out(field: Dynamics, rows: Tensor) -> bool:
     """Whether a field is a perceptron and nothing else, in the precision of the rows."""
-    if type(field) is not MLP or field.n_inputs:
+    if type(field) is not MLP or field.n_inputs or not is_bare(field):
         return False
-    return is_plain(field.field) and next(field.parameters()).dtype == rows.dtype
+    fits = is_plain(field.field) and next(field.parameters()).dtype == rows.dtype
+    return fits and _count(field) == 1 + len(field.field.layers)
+
+
+def _is_usual(cell: SpreadCell | nn.GRUCell) -> bool:
+    """Whether a cell has its own parameters in their order, and does nothing else with them."""
+    if isinstance(cell, SpreadCell):
+        parts = (cell.gates, cell.candidate)
+        plain = all(is_plain(part) and len(part.layers) == 3 for part in parts)
+        return is_bare(cell) and plain and _count(cell) == 8
+    names = [name for name, _ in cell.named_parameters()]
+    return is_bare(cell) and names == ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+
+
+def _count(module: nn.Module) -> int:
+    """Number of parameters, each counted once."""
+    return len(list(module.parameters()))
 
 
 def read(reader: Reader, rows: Tensor, field: nn.Module, cell: nn.Module) -> Tensor:

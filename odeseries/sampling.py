@@ -20,6 +20,9 @@ __all__ = [
 FEWEST_TARGETS = 256
 """Of a channel, as far as there are so many, to begin a network with."""
 
+SLACK = 1e-8
+"""Horizons within which stamps are equal, so that rounding puts no row on the other side."""
+
 Bounds = tuple[int, int, int, int]
 Bools = npt.NDArray[np.bool_]
 
@@ -95,8 +98,7 @@ class WindowSampler:
             between = kind < self.interpolation and at > 0
             if between:
                 length = float(np.exp(self.rng.uniform(np.log(1e-3), 0.0)))
-            end = int(np.searchsorted(times, times[at] + length, "right"))
-            end = max(end, at + 1)
+            end = max(_until(times, times[at] + length), at + 1)
             self._append(i, span, at, end, kind, bounds, rows)
             at, length = end, 1.0
 
@@ -159,8 +161,8 @@ def forecast_windows(
         times = panel.times[span]
         last_start = max(float(times[-1]) - 1.0, float(starts[i]))
         cutoff = rng.uniform(float(starts[i]), last_start)
-        at = max(int(np.searchsorted(times, cutoff, "right")), min(3, len(times) - 1), 1)
-        end = int(np.searchsorted(times, times[min(at, len(times)) - 1] + 1.0, "right"))
+        at = max(_until(times, cutoff), min(3, len(times) - 1), 1)
+        end = _until(times, times[min(at, len(times)) - 1] + 1.0)
         if end <= at:
             continue
         ahead = _targets(panel, span.start + np.arange(at, end))
@@ -180,7 +182,8 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
     panel : Panel
         In model units.
     cutoffs : ndarray of float64, shape (n_cutoffs,)
-        Absolute times; what was observed at a cutoff is seen.
+        Absolute times; what was observed at a cutoff is seen, and what was observed a horizon after
+        it is asked for.
     starts : ndarray of shape (n_series,)
         Earliest cutoff of each series, relative to its origin.
     n_queries : int
@@ -198,9 +201,9 @@ def cutoff_windows(panel: Panel, cutoffs: Float64, starts: Float64, *, n_queries
         span = panel.rows(i)
         times = panel.times[span]
         for cutoff in cutoffs - panel.origins[i]:
-            at, end = (int(np.searchsorted(times, t, "right")) for t in (cutoff, cutoff + 1.0))
+            at, end = _until(times, cutoff), _until(times, cutoff + 1.0)
             ahead = _targets(panel, span.start + np.arange(at, end))
-            if at == 0 or cutoff < starts[i] or not len(ahead):
+            if at == 0 or cutoff < starts[i] - SLACK or not len(ahead):
                 continue
             n_parts = -(-len(ahead) // n_queries)
             for chunk in (ahead[k::n_parts] for k in range(n_parts)):
@@ -243,6 +246,11 @@ def _targets_of(windows: Windows, seen: Bools) -> Int64:
     return np.asarray((seen[windows.rows] & (windows.rows >= 0)[..., None]).sum(1))
 
 
+def _until(times: Float64, limit: float) -> int:
+    """How many of some ascending times are up to a limit, or equal to it but for rounding."""
+    return int(np.searchsorted(times, limit + SLACK, "right"))
+
+
 def _targets(panel: Panel, rows: Int64) -> Int64:
     """Those of some rows in which a target was observed."""
     return rows[np.isfinite(panel.values[rows, : panel.n_targets]).any(1)]
@@ -281,7 +289,7 @@ def hidden_windows(
             continue
         at = int(rng.integers(lowest, len(times) - 1))
         length = float(np.exp(rng.uniform(np.log(1e-3), 0.0))) if seen_left else rng.random()
-        end = int(np.searchsorted(times, times[at] + length, "right"))
+        end = _until(times, times[at] + length)
         hidden = span.start + np.arange(at, min(max(end, at + 1), len(times) - 1))
         asked = _targets(panel, hidden)
         if len(asked):

@@ -194,6 +194,8 @@ class Loop(Generic[B]):
                 wanted = self._epoch_ends(losses, math.nan, started)
                 bar.set_postfix_str(f"loss {trained.records[-1]['loss']:.4f}")
                 trained.finished = wanted or self._is_stuck(losses) or share(trained.step) >= 1
+            trained.finished = True
+            self._save()
         trained.steps = trained.step
         self._keep(self.averaged.copy())
         return trained
@@ -398,8 +400,15 @@ class Loop(Generic[B]):
         """Go on from the last state written, if there is one."""
         store = self.control.store
         state = None if store is None else store.read(self.description)
-        if state is not None:
+        if store is None or state is None:
+            return self.trained
+        try:
             self.restore(state)
+        except (KeyError, RuntimeError, TypeError, ValueError) as error:
+            raise OdeSeriesError(
+                f"The progress of {self.description!r} in {store.folder} is that of another "
+                "network: delete this folder and fit again."
+            ) from error
         return self.trained
 
     @contextmanager

@@ -9,7 +9,7 @@ import torch
 
 import odeseries as ode
 
-FAST = {"max_epochs": 3, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
+FAST = {"max_epochs": 1, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
 
 
 def errors_from(cutoff: float, model: ode.BaseForecaster, panel: pd.DataFrame) -> pd.DataFrame:

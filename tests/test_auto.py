@@ -176,3 +176,27 @@ def test_names_must_differ() -> None:
         ode.AutoForecaster(5.0, candidates=simple("last", "last")).fit(noise(50))
     with pytest.raises(ValueError, match="candidates is empty"):
         ode.AutoForecaster(5.0, candidates=[]).fit(noise(50))
+
+
+def test_paths_that_are_equal_are_put_in_order_by_lot(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their ranks are even, whatever the number of paths, and the same for all tied hours."""
+    frame = pd.concat({"a": noise(60), "b": noise(60) + 1.0})
+    lags = {k: ode.BaselineForecaster(method="lags", n_lags=k) for k in (2, 3)}
+    auto = ode.AutoForecaster(5.0, candidates=lags, random_state=0).fit(frame)
+    assert len(auto.members_) == 2
+
+    def tied(queries: Any, panel: Any, n_samples: int, seed: int) -> Any:
+        return np.zeros((n_samples, len(queries.times), 1))
+
+    monkeypatch.setattr(auto.best_, "_drawn", tied)
+    end = float(noise(60).index[-1])
+    asked = pd.MultiIndex.from_product([["a", "b"], [end + 1.0, end + 3.0]])
+    median = auto.predict(asked).to_numpy()
+    found = [auto.sample(asked, n_samples=10, random_state=k) for k in range(16)]
+    paths = np.stack([one.to_numpy().reshape(10, 4) for one in found])
+    np.testing.assert_allclose((paths > median).mean((0, 1)), 0.5, atol=0.12)
+    order = paths.argsort(1)
+    np.testing.assert_array_equal(order[..., 0], order[..., 1])
+    assert (order[..., 0] != order[..., 2]).any(), "series are independent"
+    alone = auto.sample(asked[[3, 2]], n_samples=10, random_state=4)
+    pd.testing.assert_series_equal(alone.sort_index(), found[4].loc[:, ["b"]].sort_index())

@@ -274,3 +274,14 @@ def test_a_round_is_needed() -> None:
     """A parameter out of range is named."""
     with pytest.raises(ValueError, match="n_rounds"):
         forecaster(n_rounds=0).fit(pd.Series(np.arange(20.0)))
+
+
+def test_targets_after_one_history_are_left_to_the_regression() -> None:
+    """Trees that have not seen them could not be grown."""
+    series = pd.Series(np.random.default_rng(0).normal(size=400).cumsum())
+    params = {"cutoffs": 200.0, "validation_fraction": 0, "random_state": 0}
+    short = pd.Series([5.0, 6.0], index=[0.0, 1.0])
+    for y, horizon, further in [(series, 150.0, params), (short, 2.0, {"random_state": 0})]:
+        model = ode.BoostedForecaster(horizon, **further).fit(y)
+        assert not any(trees.is_grown for pair in trees_of(model) for trees in pair)
+        assert np.isfinite(model.predict([y.index[-1] + 0.5 * horizon])).all()

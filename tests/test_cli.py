@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from argparse import Namespace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ import pandas as pd
 import pytest
 
 import odeseries as ode
-from odeseries.__main__ import main
+from odeseries.__main__ import _table, _times, main
 
 
 class Quick(ode.LatentODEForecaster):
@@ -121,6 +123,7 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
         (["05/12/2023 10:00", "31/12/2023 10:00"], ["2023-12-05 10:00", "2023-12-31 10:00"]),
         (["31.12.2023", "01.01.2024"], ["2023-12-31", "2024-01-01"]),
         (["5 Jan 2024", "6 Jan 2024"], ["2024-01-05", "2024-01-06"]),
+        (["20240229", "20240131"], ["2024-02-29", "2024-01-31"]),
         (
             ["2024-10-27 02:30+02:00", "2024-10-27 02:30+01:00"],
             ["2024-10-27T00:30Z", "2024-10-27T01:30Z"],
@@ -130,7 +133,7 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
             ["2024-01-01T05:00:00Z", "2024-01-01T05:00:01.5Z"],
         ),
     ],
-    ids=["resolutions", "months", "days", "dots", "names", "clock-change", "offset"],
+    ids=["resolutions", "months", "days", "dots", "names", "basic", "clock-change", "offset"],
 )
 def test_dates_are_read_as_instants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[str], instants: list[str]
@@ -262,3 +265,41 @@ def test_plugins_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     for word in ("latent_ode", "ode_rnn", "linear", "rk4"):
         assert word in shown
+
+
+@pytest.mark.parametrize(
+    "times",
+    [["20240131", "20240232"], ["20240131"], ["18991231", "19000101"], ["20240131.5", "20240201"]],
+    ids=["no-day", "one", "early", "broken"],
+)
+def test_numbers_that_are_not_all_days_stay_numbers(tmp_path: Path, times: list[str]) -> None:
+    """Such as counts of something; a single one may be anything."""
+    column = pd.read_csv(StringIO("\n".join(["t", *times])))["t"]
+    assert list(_times(column, tmp_path)) == [float(t) for t in times]
+
+
+@pytest.mark.parametrize(("head", "end"), [("", ","), (",", ","), ("", "")])
+def test_rows_that_end_in_a_comma_keep_their_columns(tmp_path: Path, head: str, end: str) -> None:
+    """As without the comma, with and without ids."""
+    path = tmp_path / "sales.csv"
+    rows = [f"{k},{k // 2},{100 + k},20{end}" for k in range(4)]
+    path.write_text("\n".join([f"id,t,sales,price{head}", *rows]))
+    wide = _table(Namespace(file=path, time="t", id=None, target=["sales", "price"]))
+    assert (wide.index.tolist(), wide["sales"].tolist()) == ([0, 0, 1, 1], [100, 101, 102, 103])
+    panel = _table(Namespace(file=path, time="t", id="id", target=None))
+    assert panel.index.tolist() == [("0", 0), ("1", 0), ("2", 1), ("3", 1)]
+    assert (list(panel), set(panel["price"])) == (["sales", "price"], {20})
+
+
+@pytest.mark.parametrize(
+    ("rows", "line"),
+    [(["0,1,2,", "1,2,3,", "2,3,4,x"], 5), (["0,1,2,,", "1,2,3,,"], 3), (["a,0,1,2"], 3)],
+)
+def test_a_line_of_more_fields_than_the_header_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], line: int
+) -> None:
+    """A decimal comma, or row names that the header leaves out, would move the columns."""
+    path = tmp_path / "sales.csv"
+    path.write_text("\n".join(["", "t,sales,price", *rows]))
+    said = failure(capsys, "forecast", path, "--time", "t", "--horizon", "3")
+    assert f"Line {line} of {path} has more fields than the header" in said

@@ -12,6 +12,8 @@ from sklearn.datasets import make_moons
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 import odeseries as ode
+from odeseries.cnf.mixtures import _Trial, drawn
+from odeseries.cnf.routes import best_ground
 
 EQUIVALENCE = "training in minibatches; the law is tested on full batches"
 
@@ -179,3 +181,45 @@ def test_matching_starts_from_a_normal_base_only(moons: Any) -> None:
     model = ode.CNFDensityEstimator(objective="flow_matching", base="mixture")
     with pytest.raises(ValueError, match="moves a normal base"):
         model.fit(moons)
+
+
+def test_nearly_equal_weights_choose_like_equal_ones() -> None:
+    """A mixture is never judged by copies of rows that it was fitted on."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 5))
+    kinds, nearly = ("standard", "whiten"), 1 + 1e-3 * rng.random(60)
+    right = best_ground(kinds, True, X, np.ones(60), 0)
+    found = best_ground(kinds, True, X, nearly / nearly.mean(), 0)
+    assert found.mixture.n_components == right.mixture.n_components == 1
+    assert (found.space.kind, found.mixture.floor) == (right.space.kind, right.mixture.floor)
+    assert found.mixture.score == pytest.approx(right.mixture.score, abs=0.02)
+
+
+def test_rows_without_weight_choose_no_mixture() -> None:
+    """As if they were not there."""
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    weights = np.tile([0.0, 2.0], 20)
+    few = best_ground(("whiten",), True, X[1::2], np.ones(20), 0)
+    found = best_ground(("whiten",), True, X, weights, 0)
+    np.testing.assert_allclose(found.mixture.each, few.mixture.each)
+
+
+def test_rows_held_out_count_by_their_weights() -> None:
+    """One that weighs three times as much counts three times as much."""
+    X, weights = np.random.default_rng(0).standard_normal((40, 2)), np.ones(40)
+    folds = [(np.arange(30), np.arange(30, 40))]
+    light, heavy = _Trial(X, weights, np.zeros(40), folds, 0).judged(2, 0.1).each.reshape(2, 5)
+    weights[35:] = 3.0
+    weighted = _Trial(X, weights, np.zeros(40), folds, 0).judged(2, 0.1)
+    assert weighted.score == pytest.approx((light.mean() + 3 * heavy.mean()) / 4)
+
+
+def test_rows_are_drawn_as_often_as_they_weigh() -> None:
+    """Whole shares exactly, others rounded; equal weights draw every row once."""
+    X = np.arange(30.0)[:, None]
+    weights = np.arange(30) % 3
+    np.testing.assert_array_equal(drawn(X, weights, 0), np.repeat(X, weights, 0))
+    assert drawn(X, np.full(30, 0.3), 0) is X
+    shares = 1 + np.random.default_rng(0).uniform(-0.5, 0.5, 30)
+    counts = np.bincount(drawn(X, shares, 0)[:, 0].astype(int), minlength=30)
+    assert np.abs(counts - shares / shares.mean()).max() < 2

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from odeseries.cnf.bases import MixtureBase, NormalBase
 from odeseries.cnf.conditions import Conditions
+from odeseries.cnf.flow import Flow
 from odeseries.cnf.path import end_of_noise, on_path, shares
 from odeseries.cnf.powers import Powers
 from odeseries.cnf.routes import best_ground
@@ -209,3 +210,29 @@ def test_unfit_dynamics_are_refused(dynamics: str, text: str) -> None:
     """What maps no density to a density."""
     with pytest.raises(ValueError, match=text):
         Velocity(dynamics, 2, 0, params={}, divergence="auto")
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "tsit5"])
+@pytest.mark.parametrize("dynamics", ["fourier", "mlp"])
+def test_gradients_of_a_density_by_adaptive_steps(dynamics: str, solver: str) -> None:
+    """Are those of the same steps taken again."""
+    torch.manual_seed(0)
+    velocity = Velocity(dynamics, 2, 0, params={"hidden": 8}, divergence="auto")
+    x = torch.randn(3, 2, dtype=torch.float64)
+    found = []
+    for gradient in ("autograd", "checkpoint"):
+        options = {"rtol": 1e-6, "atol": 1e-8, "gradient": gradient}
+        flow = Flow(velocity, NormalBase(2), solver=solver, options=options).double()
+        total = flow.log_density(x, x[:, :0], torch.ones(1, 1, 2)).sum()
+        found.append(torch.autograd.grad(total, [*velocity.parameters()]))
+    torch.testing.assert_close(*found)
+
+
+@pytest.mark.parametrize("divergence", ["exact", "hutchinson"])
+def test_divergences_in_inference_mode(divergence: str) -> None:
+    """Are those elsewhere, and no zeros."""
+    velocity, probes = _velocity(divergence), torch.ones(1, 1, 3, dtype=torch.float64)
+    expected = _divergences(velocity, probes)
+    assert bool((expected != 0).all())
+    with torch.inference_mode():
+        torch.testing.assert_close(_divergences(velocity, probes.clone()), expected)

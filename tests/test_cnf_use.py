@@ -348,3 +348,50 @@ def test_single_and_rare_classes_are_conditions_too(rows: Any) -> None:
     model = _small(conditional=True, early_stopping=True, base="auto").fit(rows, y)
     assert np.isfinite(model.score_samples(rows, y)).all()
     assert np.isfinite(model.sample(3, ["rare"], random_state=0)).all()
+
+
+def test_frames_go_to_the_base_space_and_back(rows: Any) -> None:
+    """Their names are those of the data on one side only, and nothing warns of missing ones."""
+    frame = pd.DataFrame(rows, columns=["a", "b", "c"])
+    model = _small().fit(frame).set_output(transform="pandas")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        points = model.transform(frame)
+        np.testing.assert_allclose(model.inverse_transform(points), rows, atol=1e-4)
+        np.testing.assert_array_equal(
+            model.inverse_transform(points.to_numpy()), model.inverse_transform(points)
+        )
+        draws = model.sample(5, random_state=1)
+        same, log_density = model.sample_with_log_density(5, random_state=1)
+        np.testing.assert_array_equal(draws, same)
+        right = model.score_samples(pd.DataFrame(draws, columns=frame.columns))
+    np.testing.assert_array_equal(log_density, right)
+
+
+def test_points_of_another_space_are_refused(rows: Any) -> None:
+    """With what was given, and what is needed."""
+    model = _small().fit(rows)
+    with pytest.raises(
+        ValueError, match="X has 2 features, but CNFDensityEstimator is expecting 3"
+    ):
+        model.inverse_transform(rows[:, :2])
+    with pytest.raises(ValueError, match="X contains NaN"):
+        model.inverse_transform(np.full((1, 3), np.nan))
+
+
+def test_the_audit_looks_at_rows_from_everywhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of sorted data not the first; with the same seed the same."""
+    seen = []
+
+    def watched(flow: Any, x: Any, condition: Any, probes: Any) -> Any:
+        seen.append(x)
+        return flow.options, 0.0
+
+    monkeypatch.setattr("odeseries.cnf.fitting.audited", watched)
+    X = np.linspace(-1, 1, 600)[:, None]
+    for _ in range(2):
+        _small().fit(X)
+    assert torch.equal(*seen)
+    assert seen[0].shape == (200, 1)
+    assert seen[0].min() < -1.6
+    assert seen[0].max() > 1.6

@@ -80,6 +80,8 @@ class Sparing(Field):
 class SparingSDE(SDE):
     """Takes no inputs for its diffusion."""
 
+    takes_inputs: ClassVar[bool] = False
+
     def diffusion(self, t: Tensor, state: Tensor) -> Tensor:  # type: ignore[override]  # as above
         """Diffusion."""
         return super().diffusion(t, state)
@@ -180,6 +182,66 @@ class Crossed(SDE):
         return super().diffusion(t, state) + state.sum(-1, keepdim=True)
 
 
+class DrivenField(Field):
+    """A field with inputs, and nothing wrong."""
+
+    takes_inputs: ClassVar[bool] = True
+
+    def __init__(self, dim: int, *, n_inputs: int = 0) -> None:
+        super().__init__(dim)
+        self.n_inputs = n_inputs
+        self.dose = nn.Linear(dim + n_inputs, dim)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Add what the inputs do."""
+        x = self.with_inputs(state, self.seen(inputs))
+        return super().forward(t, state) + torch.tanh(self.dose(x))
+
+    def seen(self, inputs: Tensor | None) -> Tensor | None:
+        """What is made of the inputs."""
+        return inputs
+
+
+def driven(change: Callable[[Tensor], Tensor]) -> type[DrivenField]:
+    """A field that sees something else than its inputs."""
+
+    def seen(self: Any, inputs: Tensor | None) -> Tensor | None:
+        return None if inputs is None else change(inputs)
+
+    return type("BrokenDriven", (DrivenField,), {"seen": seen})
+
+
+class Lenient(DrivenField):
+    """Takes missing inputs for zeros."""
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Fill in."""
+        zeros = state.new_zeros(*state.shape[:-1], self.n_inputs)
+        return super().forward(t, state, zeros if inputs is None else inputs)
+
+
+class WrongTrace(Field):
+    """A closed divergence with a sign that is wrong."""
+
+    closed_divergence = True
+
+    def with_divergence(
+        self, t: Tensor, state: Tensor, inputs: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Take 1 + tanh² for 1 - tanh²."""
+        slopes = 1 + self.sign * torch.tanh(self.net(state)) ** 2
+        trace = (self.gain * self.net.weight.diagonal() * slopes - 0.1).sum(-1)
+        return self(t, state), trace
+
+    sign: ClassVar[float] = 1.0
+
+
+class RightTrace(WrongTrace):
+    """With the right one."""
+
+    sign: ClassVar[float] = -1.0
+
+
 class Unpicklable(Field):
     """Fits, yet is lost in a pickle."""
 
@@ -211,6 +273,10 @@ BROKEN_DYNAMICS: dict[str, type[ode.Dynamics]] = {
     "starting_frequencies_are_harmless": Resized,
     "a_starting_acceleration_is_harmless": Reshaped,
     "diffusion_is_of_its_kind": Crossed,
+    "the_divergence_is_the_trace": WrongTrace,
+    "inputs_reach_the_field": driven(torch.zeros_like),
+    "inputs_of_a_row_are_its_own": driven(lambda u: u.mean(0).expand_as(u)),
+    "missing_inputs_are_refused": Lenient,
     "integrates_over_private_times": field(lambda self, t, s: s**3 * 1e9),
     "trains_in_a_forecaster": Unpicklable,
 }
@@ -266,6 +332,16 @@ class Single(RK4):
     ) -> ode.Solution:
         """Round."""
         return super().integrate(field, y0, times.float().double(), options)
+
+
+class Rounded(RK4):
+    """Shows the field a clock in single precision."""
+
+    def integrate(
+        self, field: Any, y0: Tensor, times: Tensor, options: ode.SolveOptions
+    ) -> ode.Solution:
+        """Round what the field sees."""
+        return super().integrate(lambda t, y: field(t.float().double(), y), y0, times, options)
 
 
 class Silent(Broken):
@@ -576,7 +652,7 @@ def test_every_check_of_forecasters_can_fail(check: Check) -> None:
     assert outcome(check, BROKEN_FORECASTERS[check.name])
 
 
-@pytest.mark.parametrize("cls", [Field, Stochastic, Good])
+@pytest.mark.parametrize("cls", [Field, DrivenField, RightTrace, Stochastic, Good])
 def test_the_sound_subjects_pass(cls: type[Any]) -> None:
     """So that what fails above fails for its fault."""
     report = check_class(cls)
@@ -684,3 +760,44 @@ def test_the_kit_at_the_command_line(capsys: pytest.CaptureFixture[str]) -> None
     ode.register(Crossed, name="crossed_for_the_kit")
     assert main(["dynamics", "local:crossed_for_the_kit", "--dim", "3"]) == 1
     assert "depends on another one" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("seen", [lambda u: u[..., :1].expand_as(u), lambda u: 0 * u])
+def test_inputs_that_change_nothing_are_named(seen: Callable[[Tensor], Tensor]) -> None:
+    """The first that nothing depends on, with what to do."""
+    (check,) = [c for c in DYNAMICS.checks if c.name == "inputs_reach_the_field"]
+    said = outcome(check, driven(seen))
+    assert "Nothing depends on input" in said
+    assert "say takes_inputs = False" in said
+
+
+def test_a_slope_beside_the_divergence_is_checked_too() -> None:
+    """It has to be the derivative."""
+
+    def doubled(self: Any, t: Tensor, state: Tensor, inputs: Any = None) -> tuple[Tensor, Tensor]:
+        slope, trace = RightTrace.with_divergence(self, t, state)
+        return 2 * slope, trace
+
+    (check,) = [c for c in DYNAMICS.checks if c.name == "the_divergence_is_the_trace"]
+    cls = type("DoubledSlope", (RightTrace,), {"with_divergence": doubled})
+    assert "is not that of forward" in outcome(check, cls)
+
+
+def test_a_clock_in_single_precision_is_found_where_it_shows_much() -> None:
+    """By the one law that looks there; no other is broken."""
+    report = check_class(Rounded)
+    (wrong,) = [outcome for outcome in report.outcomes if not outcome.ok]
+    assert wrong.check.name == "time_shift_is_irrelevant"
+    assert "keep times in the dtype that they come in" in wrong.reason
+
+
+def test_a_diffusion_that_is_not_finite_is_told_as_such() -> None:
+    """Whatever law comes upon it."""
+
+    def diffusion(self: Any, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        return SDE.diffusion(self, t, state, inputs) * torch.nan
+
+    report = check_class(type("Undefined", (SDE,), {"diffusion": diffusion}))
+    wrong = [outcome.reason for outcome in report.outcomes if not outcome.ok]
+    assert len(wrong) > 5
+    assert {reason.partition(" at ")[0] for reason in wrong} == {"The diffusion is NaN or infinite"}

@@ -36,7 +36,7 @@ def driven() -> tuple[pd.DataFrame, pd.Series]:
 def driven_model(driven: tuple[pd.DataFrame, pd.Series]) -> ode.LatentODEForecaster:
     """Fitted on the first hundred rows."""
     X, y = driven
-    params = {**FAST, "max_epochs": 40, "learning_rate": 1e-2, "seasonality": None}
+    params = {**FAST, "max_epochs": 2, "learning_rate": 1e-2, "seasonality": None}
     return ode.LatentODEForecaster("60D", **params).fit(X[:100], y[:100])
 
 
@@ -310,3 +310,37 @@ def test_categories_of_numbers_are_numbers() -> None:
     np.testing.assert_array_equal(panel.values, expected)
     with pytest.raises(ode.DataError, match="'c' is not numeric: it holds 'x'"):
         read_frame(frame.assign(c=pd.Categorical(["x", "y", "x"])))
+
+
+def sited(*sites: float) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """A static covariate, and series about it; NaN is a site that is not known."""
+    t = np.arange(20.0)
+    values = {i: pd.DataFrame({"y": np.sin(t) + i}, index=t) for i in range(len(sites))}
+    known = {i: pd.DataFrame({"site": s}, index=t) for i, s in enumerate(sites)}
+    return pd.concat(known), pd.concat(values)
+
+
+def test_a_series_without_a_static_covariate_leaves_it_static_for_the_others() -> None:
+    """It has to be given for that series alone."""
+    x, y = sited(0.0, 1.0, np.nan)
+    _, schema = read_frame(x, y)
+    assert schema.static == (True,)
+    panel, _ = read_frame(x, y, schema=schema)
+    ahead = pd.MultiIndex.from_product([[0, 1], [22.0]])
+    assert read_queries(ahead, schema, panel).inputs.tolist() == [[0.0], [1.0]]
+    with pytest.raises(ode.DataError, match="covariate 'site' is not known at 1 of 1"):
+        read_queries(pd.MultiIndex.from_tuples([(2, 22.0)]), schema, panel)
+    with pytest.raises(ode.DataError, match="every value is NaN"):
+        read_frame(*sited(np.nan, np.nan))
+
+
+def test_what_was_static_in_the_fit_and_varies_in_a_history_has_to_be_given() -> None:
+    """Its last value is not held in silence; that of another series is."""
+    x, y = sited(0.0, 1.0)
+    _, schema = read_frame(x, y)
+    x.loc[(1, 5.0) :, "site"] = 3.0
+    moved, _ = read_frame(x, y, schema=schema)
+    still = pd.MultiIndex.from_tuples([(0, 22.0), (1, 4.0), (1, 6.0)])
+    assert read_queries(still, schema, moved).inputs.tolist() == [[0.0], [1.0], [3.0]]
+    with pytest.raises(ode.DataError, match="covariate 'site' is not known at 1 of 2"):
+        read_queries(pd.MultiIndex.from_product([[0, 1], [22.0]]), schema, moved)

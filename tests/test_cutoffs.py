@@ -13,8 +13,9 @@ import odeseries as ode
 from odeseries.errors import DataError
 from odeseries.frames import read_frame
 from odeseries.panel import Float64, Panel
-from odeseries.sampling import WindowSampler, cutoff_windows
+from odeseries.sampling import WindowSampler, cutoff_windows, forecast_windows
 from odeseries.scaling import Scaling
+from odeseries.windows import Windows
 
 CUTOFF = 5.0
 
@@ -145,3 +146,59 @@ def test_cutoffs_that_ask_for_nothing_are_refused(cutoffs: Any, message: str) ->
     model = ode.BaselineForecaster(2.0, cutoffs=cutoffs)
     with pytest.raises(DataError, match=message):
         model.fit(jumping())
+
+
+def gridded(first: float, step: float, later: int) -> tuple[pd.DataFrame, Float64]:
+    """Thirty stamps of a grid, and a second series that begins some stamps later."""
+    stamps = first + step * np.arange(30)
+    rows = {"a": stamps, "b": stamps[later:]}
+    return pd.concat({k: pd.DataFrame({"y": t}, index=t) for k, t in rows.items()}), stamps
+
+
+@pytest.mark.parametrize("step", [1.0, 0.1, 86400.0])
+@pytest.mark.parametrize("first", [0.0, -50.0, 1 / 3, 1e5])
+def test_rounding_puts_no_row_on_the_other_side_of_a_cutoff_or_a_horizon(
+    first: float, step: float
+) -> None:
+    """Companions and origins change nothing of what is asked for."""
+    for n_ahead, later in [(n, k) for n in range(1, 15) for k in (1, 2, 5)]:
+        frame, stamps = gridded(first, step, later)
+        panel, schema = read_frame(frame)
+        model = ode.BaselineForecaster(n_ahead * step, cutoffs=[stamps[12], stamps[22]])
+        recipe = model._recipe(panel, schema)
+        assert recipe.model_cutoffs is not None
+        scaled = Scaling.fitted(panel, recipe.horizon).apply(panel)
+        windows = cutoff_windows(scaled, recipe.model_cutoffs, np.zeros(2), n_queries=64)
+        rows = [r[:n] - panel.offsets[i] for r, n, i in _windows(windows)]
+        expected = [list(range(at, min(at + n_ahead, 30))) for at in (13, 23)]
+        assert [r.tolist() for r in rows[:2]] == expected
+        assert [(r + later).tolist() for r in rows[2:]] == expected
+
+
+@pytest.mark.parametrize("n_ahead", [3, 7, 11])
+def test_forecasts_from_anywhere_reach_to_the_horizon(n_ahead: int) -> None:
+    """So do those that the length of the training is chosen by, and the stretches of an epoch."""
+    panel, _ = read_frame(pd.Series(np.arange(60.0), index=np.arange(60.0)))
+    scaled = Scaling.fitted(panel, float(n_ahead)).apply(panel)
+    rng = np.random.default_rng(0)
+    judged = forecast_windows(scaled, np.zeros(1), rng, n_queries=64, most=99)
+    whole = judged.left + n_ahead <= 60
+    assert (judged.counts[whole] == n_ahead).all()
+    shares = {"interpolation": 0.0, "backcast": 0.0}
+    cover = WindowSampler(scaled, rng, n_queries=64, **shares).cover(99)
+    inner = (cover.left > 0) & (cover.right < 60)
+    assert (cover.counts[inner] == n_ahead + 1).all()
+
+
+def test_a_companion_that_begins_earlier_leaves_something_to_learn_from() -> None:
+    """The row at the cutoff is seen, however far from the first stamp of all."""
+    early = pd.Series([1.0, 2.0], index=[-50.0, -49.0])
+    late = pd.Series([1.0, 2.0], index=[2.0, 4.0])
+    params = {"method": "last", "cutoffs": 2.0, "validation_fraction": 0, "random_state": 0}
+    model = ode.BaselineForecaster(3.0, **params).fit(pd.concat({"a": early, "b": late}))
+    assert np.isfinite(model.predict([5.0])).all()
+
+
+def _windows(windows: Windows) -> Any:
+    """Rows, number of rows and series of each window."""
+    return zip(windows.rows, windows.counts, windows.series, strict=True)

@@ -11,7 +11,7 @@ from scipy.interpolate import interp1d
 from torch import Tensor
 
 from odeseries import solve
-from odeseries.driving import Driven, InputPath
+from odeseries.driving import Driven, InputPath, Waves
 from odeseries.dynamics import MLP, Hamiltonian, Linear, SecondOrder
 from odeseries.errors import DataError, PluginError
 from odeseries.interfaces import Dynamics
@@ -263,3 +263,33 @@ def test_knots_far_behind_do_not_spoil_a_solution_backwards() -> None:
     end.backward()
     assert torch.isfinite(end)
     assert torch.isfinite(y0.grad).all()
+
+
+@pytest.mark.parametrize("batch", [0, 3])
+@pytest.mark.parametrize("n_knots", [0, 2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_paths_without_rows_or_knots(kind: str, n_knots: int, batch: int) -> None:
+    """Without knots there are zeros and waves, without rows nothing; both can be solved."""
+    times = torch.arange(float(n_knots)).expand(batch, -1)
+    waves = Waves(torch.tensor([[0.0, 1.0]]).expand(batch, -1), torch.tensor([2.0]))
+    asked = torch.tensor([[0.3], [0.7]]).expand(batch, -1, -1)
+    for extra in (None, waves):
+        path = InputPath(times, times[..., None] * 0, interpolation=kind, waves=extra)
+        path = path.reversed().reversed()
+        assert not path(asked)[..., 0].any()
+        assert path(asked).shape == (batch, 2, path.n_inputs)
+        for dynamics in (MLP(2, n_inputs=path.n_inputs), Linear(2, n_inputs=path.n_inputs)):
+            driven, y0 = Driven(dynamics, path.levelled()), torch.ones(batch, 2)
+            assert solve(driven, y0, torch.tensor([0.0, 1.0])).ys.shape == (batch, 2, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_waves_are_kept_on_other_clocks(kind: str) -> None:
+    """Backwards they turn the other way; nothing levels them."""
+    times, values = knots()
+    waves = Waves(torch.randn(BATCH, 4, dtype=torch.float64), torch.tensor([2.0, 5.0]).double())
+    path = InputPath(times, values, interpolation=kind, waves=waves)
+    asked = torch.rand(BATCH, 9, 1, dtype=torch.float64)
+    torch.testing.assert_close(path.reversed()(-asked), path(asked))
+    assert path.levelled() is path
+    assert not Driven(Linear(4, n_inputs=6).double(), path.levelled()).closed_form

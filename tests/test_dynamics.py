@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cmath
+import math
 import pickle
 from collections.abc import Callable
 
@@ -370,3 +372,46 @@ def test_works_where_gradients_are_off() -> None:
         slope = dynamics(torch.zeros(1), torch.ones(1, 2))
     assert not slope.requires_grad
     assert torch.equal(slope, dynamics(torch.zeros(1), torch.ones(1, 2)).detach())
+
+
+def test_implicit_methods_know_the_jacobian_in_inference_mode() -> None:
+    """Of a stiff field; without it there are many more evaluations."""
+    y0, times = torch.tensor([[2.0, 0.0]]), torch.tensor([0.0, 1.0])
+
+    def stiff(t: Tensor, y: Tensor) -> Tensor:
+        place, speed = y.chunk(2, -1)
+        return torch.cat([speed, 100 * (1 - place**2) * speed - place], -1)
+
+    expected = solve(stiff, y0, times, solver="torchdiffeq:scipy_radau")
+    with torch.inference_mode():
+        found = solve(stiff, y0.clone(), times.clone(), solver="torchdiffeq:scipy_radau")
+    assert torch.equal(found.stats.nfe, expected.stats.nfe)
+    torch.testing.assert_close(found.ys, expected.ys)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("scale", [0.0, 1e-30, 1e-8, 9e-4, 1.1e-3, 0.1])
+def test_driven_linear_flow_of_slow_modes(scale: float, dtype: torch.dtype) -> None:
+    """Is finite and right down to rates of 0, and so are its gradients by the rates."""
+    dynamics = Linear(2, n_inputs=1).to(dtype)
+    dynamics.raw_damping.data.fill_(math.log(math.expm1(0.5 * scale)) if scale else -800.0)
+    dynamics.frequency.data.fill_(scale)
+    assert dynamics.drive is not None
+    dynamics.drive.weight.data.copy_(torch.tensor([[1.0], [2.0]]))
+    zero = torch.zeros(1, 2, dtype=dtype)
+    end = dynamics.flow(zero, zero[:, :1], zero[:, :1] + 1, zero[:, :1] + 1)
+    drive, rate = complex(1, 2), complex(-0.5 * scale, scale)
+    gain = (cmath.exp(rate) - 1) / rate if scale > 1e-3 else 1 + rate / 2 + rate**2 / 6
+    expected = torch.tensor([[(gain * drive).real, (gain * drive).imag]], dtype=dtype)
+    torch.testing.assert_close(end, expected)
+    (slope,) = torch.autograd.grad(end[0, 0], [dynamics.frequency])
+    turned = (cmath.exp(rate) * (rate - 1) + 1) / rate**2 if scale > 1e-2 else 0.5 + rate / 3
+    right = torch.tensor([(1j * turned * drive).real], dtype=dtype)
+    torch.testing.assert_close(slope, right, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("springs", [False, True])
+def test_hamiltonian_without_a_hidden_layer_is_refused(springs: bool) -> None:
+    """With what to take instead."""
+    with pytest.raises(ValueError, match=r"depth=0 must be at least 1.*second_order"):
+        Hamiltonian(2, depth=0, springs=springs)

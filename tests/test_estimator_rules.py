@@ -27,6 +27,7 @@ TINY: dict[str, Any] = {
     "seasonality": None,
     "random_state": 0,
 }
+BRIEF = TINY | {"validation_fraction": 0, "n_steps": 3}
 
 
 class OnFrames(ode.LatentODEForecaster):
@@ -142,10 +143,10 @@ def test_a_history_of_other_than_two_parts_is_refused(
 
 def test_refit_is_afresh(wave: pd.Series, panel: pd.DataFrame) -> None:
     """A model that was fitted on something else gives the forecast of a new one."""
-    model = ode.ODERNNForecaster(**TINY).fit(panel)
+    model = ode.ODERNNForecaster(**BRIEF).fit(panel)
     model.fit(wave)
     times = ode.future_times(wave, "30D", n=3)
-    fresh = ode.ODERNNForecaster(**TINY).fit(wave)
+    fresh = ode.ODERNNForecaster(**BRIEF).fit(wave)
     pd.testing.assert_series_equal(model.predict(times), fresh.predict(times))
 
 
@@ -177,14 +178,14 @@ def test_feature_names(wave: pd.Series, panel_model: ode.LatentODEForecaster) ->
     """Columns of X: covariates where there are targets in y, channels otherwise."""
     assert panel_model.n_features_in_ == len(panel_model.feature_names_in_)
     X = pd.DataFrame({"u": wave * 0, "v": wave})
-    model = ode.LatentODEForecaster("60D", **TINY).fit(X, wave)
+    model = ode.LatentODEForecaster("60D", **BRIEF).fit(X, wave)
     assert model.feature_names_in_.tolist() == ["u", "v"]
 
 
 def test_grid_search_over_time(wave: pd.Series) -> None:
     """TimeSeriesSplit on one series; the best parameters are refitted on all of it."""
     search = GridSearchCV(
-        ode.LatentODEForecaster("60D", **TINY), {"hidden": [4, 8]}, cv=TimeSeriesSplit(2)
+        ode.LatentODEForecaster("60D", **BRIEF), {"hidden": [4, 8]}, cv=TimeSeriesSplit(2)
     )
     search.fit(wave)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
@@ -196,5 +197,5 @@ def test_grid_search_over_time(wave: pd.Series) -> None:
 def test_grid_search_with_covariates(wave: pd.Series) -> None:
     """X and y are cut alike."""
     X = pd.DataFrame({"u": np.cos(np.arange(len(wave)))}, index=wave.index)
-    model = ode.LatentODEForecaster("60D", **TINY)
+    model = ode.LatentODEForecaster("60D", **BRIEF)
     assert np.isfinite(cross_val_score(model, X, wave, cv=TimeSeriesSplit(2))).all()

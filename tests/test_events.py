@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from odeseries import Event, SolverError, solve, solve_event
 from odeseries.dynamics import MLP, SDE, Linear
+from odeseries.interfaces import Solver
 from odeseries.nets import seeded_weights
 from odeseries.plugins import get
 
@@ -270,3 +271,69 @@ def test_what_makes_no_sense_is_refused() -> None:
     crossing = solve_event(fall, y0.requires_grad_(), rows(0, 1), height)
     with pytest.raises(SolverError, match=r"can be differentiated once only"):
         torch.autograd.grad(crossing.times[0], y0, create_graph=True)
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "rk4"])
+@pytest.mark.parametrize("gradient", ["autograd", "checkpoint", "adjoint"])
+def test_rows_that_fail_leave_the_crossings_of_the_others(solver: str, gradient: Any) -> None:
+    """With a status of their own, and finite gradients for what all share."""
+    y0 = rows(math.nan, 1.0, 0.0)[:, None].requires_grad_()
+    rate, level = rows(1.0).requires_grad_(), rows(0.5).requires_grad_()
+    crossing = solve_event(
+        lambda t, y: -rate + 0 / y,
+        y0,
+        rows(0, 3),
+        lambda t, y: y[:, 0] - level,
+        solver=solver,
+        gradient=gradient,
+        on_failure="nan",
+    )
+    assert crossing.found.tolist() == [False, True, False]
+    assert (crossing.status != 0).tolist() == [True, False, True]
+    assert crossing.times[1].item() == pytest.approx(0.5)
+    loss = crossing.times[1] + crossing.states[1, 0]
+    found = torch.autograd.grad(loss, [y0, rate, level])
+    right = [rows(0, 1, 0)[:, None], rows(-0.5), rows(0)]
+    torch.testing.assert_close(list(found), right)
+
+
+@pytest.mark.parametrize("options", [{"step": 0.1}, {"n_steps": 20, "max_steps": 10}])
+def test_a_row_of_too_many_steps_is_a_failure(options: Any) -> None:
+    """The others are solved, if there are any that may be."""
+    y0, times = torch.ones(2, 1).double(), torch.tensor([[0.0, 3.0], [0.0, 1e6]]).double()
+
+    def crossing(on_failure: Any) -> Event:
+        return solve_event(
+            lambda t, y: -torch.ones_like(y),
+            y0,
+            times,
+            lambda t, y: y[:, 0] - 0.5,
+            solver="rk4",
+            on_failure=on_failure,
+            **options,
+        )
+
+    with pytest.raises(SolverError, match=r"more than max_steps"):
+        crossing("raise")
+    found = crossing("nan")
+    alone = "step" in options
+    assert found.found.tolist() == [alone, False]
+    assert found.status.tolist() == [0 if alone else Solver.STEP_BUDGET, Solver.STEP_BUDGET]
+    assert found.times[1].isnan()
+
+
+def test_a_row_without_a_way_to_go_does_not_cross_and_does_not_fail() -> None:
+    """Whatever the field is there, and in any company."""
+    y0, times = rows(0.0, 1.0)[:, None], torch.tensor([[2.0, 2.0], [0.0, 1.0]]).double()
+    for solver in ("rk4", "dopri5"):
+        crossing = solve_event(
+            lambda t, y: 1 / y, y0, times, lambda t, y: y[:, 0] - 1.2, solver=solver
+        )
+        assert crossing.found.tolist() == [False, True]
+        assert crossing.status.tolist() == [0, 0]
+
+
+def test_states_that_a_method_cannot_move_are_refused() -> None:
+    """Before the search."""
+    with pytest.raises(SolverError, match=r"Leapfrog needs states in two halves"):
+        solve_event(lambda t, y: -y, rows(1.0)[:, None], rows(0, 1), height, solver="leapfrog")

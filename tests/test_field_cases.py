@@ -431,7 +431,7 @@ def test_case_31_the_best_weights_are_kept() -> None:
     best = first["held_out_loss"].idxmin()
     assert model._fitted.held_out_loss == first["held_out_loss"][best]
     assert model.n_steps_ == first["step"][best]
-    blind = fitted(series, 8, validation_fraction=0)
+    blind = fitted(series, 8, validation_fraction=0, n_steps=3)
     assert blind.history_["held_out_loss"].isna().all()
 
 

@@ -18,6 +18,7 @@ from odeseries.nets import Perceptron
 from tests.conftest import FAST
 
 YEAR = 365.25 * 86400.0
+BRIEF = FAST | {"validation_fraction": 0, "n_steps": 3}
 
 
 def ahead(series: pd.Series, n: int = 7) -> pd.Index:
@@ -52,7 +53,7 @@ def test_warped_stamps_change_the_forecast(wave: pd.Series) -> None:
     steps = np.cumsum(np.linspace(0.2, 1.8, len(wave)))
     warped = wave.set_axis(regular.index[0] + pd.to_timedelta(steps * 7, "D"))
     first, second = (
-        ode.LatentODEForecaster("60D", **FAST).fit(s).predict([pd.Timedelta("30D")])
+        ode.LatentODEForecaster("60D", **BRIEF).fit(s).predict([pd.Timedelta("30D")])
         for s in (regular, warped)
     )
     assert abs(first.iloc[0] - second.iloc[0]) > 1e-3
@@ -260,7 +261,7 @@ def test_every_combination_forecasts(
 ) -> None:
     """Each part works with each other one."""
     model = ode.LatentODEForecaster(
-        2.0, dynamics=dynamics, encoder=encoder, head=head, **FAST | {"max_epochs": 1}
+        2.0, dynamics=dynamics, encoder=encoder, head=head, **BRIEF
     ).fit(panel)
     assert np.isfinite(model.predict([5.0, 11.0])).all(axis=None)
 
@@ -268,7 +269,7 @@ def test_every_combination_forecasts(
 @pytest.mark.parametrize("dynamics", ["linear", "mlp"])
 def test_the_ode_rnn_forecasts(panel: pd.DataFrame, dynamics: str) -> None:
     """The state of the filter flows on to the query."""
-    model = ode.ODERNNForecaster(2.0, dynamics=dynamics, **FAST | {"max_epochs": 1}).fit(panel)
+    model = ode.ODERNNForecaster(2.0, dynamics=dynamics, **BRIEF).fit(panel)
     assert np.isfinite(model.predict([5.0, 11.0])).all(axis=None)
 
 
@@ -276,7 +277,7 @@ def test_the_ode_rnn_forecasts(panel: pd.DataFrame, dynamics: str) -> None:
 def test_the_evidence_bound_trains(panel: pd.DataFrame, dynamics: str) -> None:
     """The paper's objective lowers its own loss."""
     model = ode.LatentODEForecaster(
-        2.0, dynamics=dynamics, head="gaussian", objective="elbo", **FAST
+        2.0, dynamics=dynamics, head="gaussian", objective="elbo", **FAST | {"max_epochs": 3}
     ).fit(panel)
     losses = model.history_["loss"]
     assert losses.iloc[-1] < losses.iloc[0]
@@ -311,7 +312,7 @@ def test_dynamics_of_ones_own(wave: pd.Series, name: str) -> None:
     ode.register(Pendulum, name="pendulum")
     dynamics = Pendulum if name == "class" else "local:pendulum"
     model = ode.LatentODEForecaster(
-        "60D", dynamics=dynamics, dynamics_params={"damping": 0.2}, latent_dim=4, **FAST
+        "60D", dynamics=dynamics, dynamics_params={"damping": 0.2}, latent_dim=4, **BRIEF
     ).fit(wave)
     assert np.isfinite(model.predict(ahead(wave))).all()
 
@@ -382,3 +383,35 @@ def test_extreme_magnitudes_keep_their_scale(scale: float) -> None:
     model = ode.LatentODEForecaster(5.0, **FAST).fit(series)
     width = model.predict_interval([62.0], coverage=0.8).diff(axis=1).iloc[0, 1]
     assert 0.5 * scale < width < 8 * scale
+
+
+def test_a_constant_target_has_no_part_in_the_score() -> None:
+    """What is foretold without an error by anything tells nothing of the skill."""
+    t = np.arange(60.0)
+    frame = pd.DataFrame({"a": np.sin(t / 3), "stuck": 1.0, "off": 0.0}, index=t)
+    plain = ode.BaselineForecaster(5.0, method="last", random_state=0)
+    train, test = frame[frame.index < 50], frame[frame.index >= 50]
+    asked = (train, train[["a"]], train[["stuck"]], train[["off"]])
+    both, alone, stuck, off = (clone(plain).fit(one) for one in asked)
+    np.testing.assert_allclose(both.score(test), alone.score(test[["a"]]), atol=1e-6)
+    np.testing.assert_allclose(stuck.score(test[["stuck"]]), 0.0, atol=1e-6)
+    assert off.score(test[["off"]]) == 0.0
+    assert stuck.score(test[["stuck"]] + 1.0) < 0.1, "a change after the training counts"
+
+
+def test_the_length_is_chosen_by_a_network_built_as_the_final_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Both are told of all series, also of those that are held out at first."""
+    told: list[int] = []
+    build = ode.BaselineForecaster.build
+
+    def noting(self: ode.BaselineForecaster, spec: ode.Spec) -> ode.Model:
+        told.append(spec.n_series)
+        return build(self, spec)
+
+    monkeypatch.setattr(ode.BaselineForecaster, "build", noting)
+    series = pd.Series(np.sin(np.arange(12.0)))
+    frame = pd.concat(dict.fromkeys(range(8), series))
+    ode.BaselineForecaster(2.0, method="last", random_state=0).fit(frame)
+    assert told == [8, 8]

@@ -134,3 +134,35 @@ def test_impossible_shares_and_correlations_are_refused() -> None:
         datasets.make_spring(missing=1)
     with pytest.raises(ValueError, match="correlation=1 must lie in"):
         datasets.make_double_ou(correlation=1)
+
+
+ALL = [*SYSTEMS, datasets.make_damped_spirals, datasets.make_periodic]
+
+
+@pytest.mark.parametrize("make", ALL)
+def test_no_observations_and_no_duration(make: Make) -> None:
+    """An empty frame of the same columns, and series at their starts."""
+    empty, full = make(3, 0), make(3, 4)
+    assert empty.shape == (0, full.shape[1])
+    assert empty.columns.equals(full.columns)
+    assert empty.index.names == full.index.names
+    still = make(2, 4, noise=0.0, duration=0.0)
+    assert (still.index.get_level_values("time") == 0).all()
+    assert (still.groupby(level="series").std() < 1e-12).all(axis=None)
+
+
+@pytest.mark.parametrize("make", ALL)
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"n_series": 0}, "n_series=0 must be at least 1"),
+        ({"n_obs": -1}, "n_obs=-1 must be at least 0"),
+        ({"noise": -1}, "noise=-1 must be at least 0, and finite"),
+        ({"duration": -2.0}, r"duration=-2\.0 must be at least 0"),
+        ({"noise": np.nan}, "noise=nan must be at least 0"),
+    ],
+)
+def test_impossible_sizes_are_refused(make: Make, wrong: dict[str, float], text: str) -> None:
+    """With the argument's name."""
+    with pytest.raises(ValueError, match=text):
+        make(**wrong)

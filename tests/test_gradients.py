@@ -191,7 +191,8 @@ def test_dependencies_are_those_that_play_a_part() -> None:
         inner = y.detach().requires_grad_()
         return rates * y + 0 * inner
 
-    found = dependencies(field, torch.zeros(1, 1), torch.ones(1, 2))
+    same, found = dependencies(field, torch.zeros(1, 1), torch.ones(1, 2))
+    assert same is field
     assert len(found) == 1
     assert found[0] is rates
 
@@ -418,3 +419,177 @@ def test_memory_of_the_ways() -> None:
     sizes = [kept("checkpoint", n) for n in (40, 160)]
     assert all(later < 2.5 * before for before, later in pairwise(sizes))
     assert math.isclose(kept("autograd", many) / kept("autograd", 2 * many), 0.5, rel_tol=0.1)
+
+
+BEFOREHAND: dict[str, Callable[[Tensor], Tensor]] = {
+    "shifted": lambda w: w + 1,
+    "scaled": lambda w: 2 * w,
+    "exponential": torch.exp,
+}
+ELSEWHERE: list[dict[str, Any]] = [
+    {"solver": "rk4", "n_steps": 30, "gradient": "checkpoint"},
+    {"solver": "dopri5", "gradient": "adjoint"},
+    {"solver": "torchdiffeq:dopri5", "gradient": "adjoint"},
+    {"solver": "torchdiffeq:scipy_rk45", "gradient": "adjoint"},
+]
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["through", "both"])
+@pytest.mark.parametrize("options", ELSEWHERE, ids=lambda options: options["solver"])
+@pytest.mark.parametrize("make", BEFOREHAND)
+def test_what_is_named_counts_once(make: str, options: dict[str, Any], alone: bool) -> None:
+    """Though the field uses what was computed of it before, or also itself."""
+
+    def found(**options: Any) -> list[Tensor]:
+        w = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+        b = torch.tensor([0.1], dtype=torch.float64, requires_grad=True)
+        k = BEFOREHAND[make](w)
+
+        def field(t: Tensor, y: Tensor) -> Tensor:
+            return b * w - k * y if alone else b - k * y
+
+        y0 = torch.ones(2, 1, dtype=torch.float64)
+        options = {"parameters": [w], "rtol": 1e-6, "atol": 1e-6} | options
+        solve(field, y0, torch.tensor([0.0, 1.0, 2.0]), **options).ys.sum().backward()
+        return [x.grad for x in (w, b) if x.grad is not None]
+
+    right = found(solver="dopri5")
+    torch.testing.assert_close(found(**options), right, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_a_module_that_keeps_what_it_computed_of_a_parameter(gradient: str) -> None:
+    """The parameter is known, and reaches the field through a tensor only."""
+
+    class Decay(Dynamics):
+        def __init__(self) -> None:
+            super().__init__(1)
+            self.raw = nn.Parameter(torch.tensor([0.3], dtype=torch.float64))
+            self.rate = nn.functional.softplus(self.raw)
+
+        def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+            """Decay at the rate that is kept."""
+            return -self.rate * state
+
+    y0 = torch.ones(2, 1, dtype=torch.float64)
+
+    def found(gradient: Any) -> Tensor | None:
+        dynamics = Decay()
+        ys = solve(dynamics, y0, torch.tensor([0.0, 1.0]), gradient=gradient, n_steps=30).ys
+        ys.sum().backward()
+        return dynamics.raw.grad
+
+    torch.testing.assert_close(found(gradient), found("autograd"), rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_inputs_out_of_an_encoder_that_is_named(gradient: str) -> None:
+    """Its parameters count once, with those of the dynamics."""
+    with seeded_weights(0):
+        encoder = nn.Linear(1, 1).double()
+    dynamics = made(lambda: MLP(2, n_inputs=1, hidden=4))
+    times = torch.arange(3, dtype=torch.float64)
+    y0 = torch.ones(1, 2, dtype=torch.float64)
+    learned = [*encoder.parameters(), *dynamics.parameters()]
+
+    def found(gradient: Any) -> list[Tensor]:
+        path = InputPath(times[None], encoder(torch.ones_like(times)[None, :, None]))
+        driven = Driven(dynamics, path)
+        options: dict[str, Any] = {"parameters": encoder.parameters(), "n_steps": 30}
+        ys = solve(driven, y0, times, gradient=gradient, **options).ys
+        return list(torch.autograd.grad(ys.sum(), learned))
+
+    assert difference(found(gradient), found("autograd")) < 1e-4
+
+
+def test_what_cannot_be_told_apart_is_refused() -> None:
+    """A function of one's own hides that it takes a parameter which counts elsewhere too."""
+
+    class Times(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, w: Tensor, y: Tensor) -> Tensor:
+            ctx.save_for_backward(w, y)
+            return w * y
+
+        @staticmethod
+        def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
+            w, y = ctx.saved_tensors
+            return (grad * y).sum(), grad * w
+
+    w = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    rate, y0 = w.exp(), torch.ones(2, 1, dtype=torch.float64)
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        return rate * Times.apply(w, y)
+
+    with pytest.raises(SolverError, match=r"a way of its own.*compute that within the field"):
+        solve(field, y0, torch.tensor([0.0, 1.0]), gradient="checkpoint")
+
+
+@pytest.mark.parametrize("gradient", OTHERS)
+def test_what_comes_before_the_start_and_is_a_parameter_counts_once(gradient: str) -> None:
+    """Where gradients are differentiated again, and in themselves."""
+    w = torch.tensor([0.3], dtype=torch.float64, requires_grad=True)
+
+    def found(gradient: Any) -> list[Tensor]:
+        y0 = w * torch.ones(2, 1, dtype=torch.float64)
+        times = torch.tensor([0.0, 1.0])
+        ys = solve(lambda t, y: -w * y**2, y0, times, gradient=gradient).ys
+        (slope,) = torch.autograd.grad(ys.sum(), w, create_graph=True)
+        return [slope.detach(), *torch.autograd.grad(slope.square().sum(), w)]
+
+    assert difference(found(gradient), found("autograd")) < 1e-10
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+@pytest.mark.parametrize(
+    "options", [TIGHT, {"solver": "rk4", "n_steps": 200}], ids=["dopri5", "rk4"]
+)
+def test_derivatives_by_the_times_where_inputs_jump(options: dict[str, Any], gradient: Any) -> None:
+    """They are the finite differences of the exact solution, whatever the steps make of a jump."""
+    dynamics = made(lambda: MLP(2, n_inputs=1, hidden=6))
+    values = torch.tensor([1.0, -2.0, 1.5, -1.0], dtype=torch.float64)[None, :, None]
+    knots = torch.tensor([[0.3, 0.8, 1.5, 2.2]], dtype=torch.float64)
+    driven = Driven(dynamics, InputPath(knots, values, interpolation="previous"))
+    times = torch.tensor([[0.0, 0.7, 1.1, 2.5]], dtype=torch.float64)
+
+    def loss(times: Tensor, **options: Any) -> Tensor:
+        ys = solve(driven, torch.ones(1, 2, dtype=torch.float64), times, **options).ys
+        return (ys * torch.arange(1, 9, dtype=torch.float64).view(1, 4, 2)).sum()
+
+    shifts = 1e-4 * torch.eye(4, dtype=torch.float64)[:, None]
+    finely: dict[str, Any] = {"solver": "dopri5", "rtol": 1e-10, "atol": 1e-10}
+    with torch.no_grad():
+        apart = [float(loss(times + d, **finely) - loss(times - d, **finely)) for d in shifts]
+    right = torch.tensor([apart], dtype=torch.float64) / 2e-4
+    times.requires_grad_()
+    (found,) = torch.autograd.grad(loss(times, gradient=gradient, **options), times)
+    torch.testing.assert_close(found, right, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("solver", ["rk4", "dopri5"])
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+def test_derivatives_by_the_times_of_rows_that_stay(gradient: Any, solver: str) -> None:
+    """They are those of any other; a row that fails has none, and spoils none."""
+    times = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 1.0]], requires_grad=True)
+    y0 = torch.tensor([[1.0, 2.0], [math.nan, 1.0], [0.0, 0.0]])
+    ys = solve(lambda t, y: -y, y0, times, solver=solver, gradient=gradient, on_failure="nan").ys
+    (found,) = torch.autograd.grad(ys[:, 1].nansum(), times)
+    torch.testing.assert_close(found, torch.tensor([[3.0, -3.0], [0.0, 0.0], [0.0, 0.0]]))
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+def test_second_derivatives_by_the_times(gradient: Any) -> None:
+    r"""Of :math:`y_0 e^{(t_1^2 - t_0^2) / 2}`, by both times and the state."""
+    times = torch.tensor([[0.3, 1.1]], dtype=torch.float64, requires_grad=True)
+    y0 = torch.tensor([[1.3]], dtype=torch.float64, requires_grad=True)
+
+    def end(times: Tensor, y0: Tensor) -> Tensor:
+        return solve(lambda t, y: t * y, y0, times, gradient=gradient, **TIGHT).ys[0, 1, 0]
+
+    def right(times: Tensor, y0: Tensor) -> Tensor:
+        return y0[0, 0] * torch.exp((times[0, 1] ** 2 - times[0, 0] ** 2) / 2)
+
+    found = torch.autograd.functional.hessian(end, (times, y0))
+    exact = torch.autograd.functional.hessian(right, (times, y0))
+    torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)

@@ -23,6 +23,7 @@ TINY: dict[str, Any] = {
     "max_epochs": 1,
     "batch_size": 32,
     "validation_fraction": 0.0,
+    "n_steps": 3,
     "n_rows": 2,
     "n_lags": 1,
     "hidden": 4,

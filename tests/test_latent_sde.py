@@ -23,7 +23,7 @@ QUICK: dict[str, Any] = {
     "hidden": 8,
     "n_paths": 16,
     "max_epochs": 1,
-    "batch_size": 8,
+    "batch_size": 32,
     "n_rows": 6,
     "solver_params": {"step": 0.25},
     "random_state": 0,

@@ -270,7 +270,7 @@ class TestScorers:
         self, wave: pd.Series, panel: pd.DataFrame, wave_model: ode.LatentODEForecaster
     ) -> None:
         """A single series by time, a panel by series; scores are negative losses."""
-        fast = clone(wave_model).set_params(max_epochs=1, patience=1)
+        fast = clone(wave_model).set_params(validation_fraction=0, n_steps=3)
         search = GridSearchCV(
             fast,
             {"hidden": [8, 16]},
@@ -289,3 +289,90 @@ class TestScorers:
         )
         assert scores.shape == (2,)
         assert (scores < 0).all()
+
+
+ROW, COLUMN = np.zeros(3), np.zeros((3, 1))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: metrics.mase(ROW, pd.DataFrame(COLUMN), np.arange(4), np.arange(4), 1),
+        lambda: metrics.naive_error(ROW, COLUMN, 1),
+        lambda: metrics.interval_score(ROW, COLUMN, COLUMN, 0.9),
+        lambda: metrics.interval_score(0.0, ROW, COLUMN, 0.9),
+        lambda: metrics.coverage(ROW, COLUMN, COLUMN),
+        lambda: metrics.sharpness(ROW, COLUMN),
+        lambda: metrics.by_lead(ROW, ROW, COLUMN, COLUMN),
+        lambda: metrics.by_lead(COLUMN, ROW, ROW, ROW),
+        lambda: metrics.pinball_loss(ROW, COLUMN),
+        lambda: metrics.pinball_loss(COLUMN, np.zeros((3, 99))),
+        lambda: metrics.crps_from_quantiles(ROW, ROW),
+        lambda: metrics.pit_from_quantiles(COLUMN, np.zeros((3, 99))),
+        lambda: metrics.crps_from_samples(ROW, ROW),
+        lambda: metrics.crps_from_samples(COLUMN, np.zeros((3, 5))),
+        lambda: metrics.pit_from_samples(COLUMN, np.zeros((3, 5))),
+    ],
+)
+def test_shapes_that_differ_are_refused(call: object) -> None:
+    """A column beside a row would be every value against every other."""
+    assert callable(call)
+    with pytest.raises(ValueError, match=r"of shape \(.*\).* needs? .*\(3"):
+        call()
+
+
+def test_a_scalar_and_common_quantiles_serve_all(rng: np.random.Generator) -> None:
+    """As if they were written out."""
+    truth, quantiles, rows = rng.standard_normal(3), np.sort(rng.standard_normal(99)), np.ones(3)
+    everywhere = np.broadcast_to(quantiles, (3, 99))
+    for score in (metrics.pinball_loss, metrics.crps_from_quantiles, metrics.pit_from_quantiles):
+        np.testing.assert_array_equal(score(truth, quantiles), score(truth, everywhere))
+        np.testing.assert_array_equal(score(0.0, everywhere), score(0 * rows, everywhere))
+    assert metrics.coverage(truth, -9.0, 9.0) == 1
+    np.testing.assert_array_equal(
+        metrics.interval_score(truth, -1.0, 1.0, 0.9),
+        metrics.interval_score(truth, -rows, rows, 0.9),
+    )
+    assert metrics.by_lead([1, 2, 3], truth, -9.0, 9.0, 1)["width"].tolist() == [18]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda a, b: metrics.mase(a, b, np.arange(4), np.arange(4), 1),
+        lambda a, b: metrics.interval_score(a, 0.0, b, 0.9),
+        lambda a, b: metrics.coverage(a, b, b),
+        lambda a, b: metrics.sharpness(a, b),
+        lambda a, b: metrics.by_lead(b, a, -a, a),
+        lambda a, b: metrics.pinball_loss(a, b.to_frame(), [0.5]),
+        lambda a, b: metrics.crps_from_samples(a, b.to_frame()),
+        lambda a, b: metrics.pit_from_quantiles(a, b.to_frame(), [0.5]),
+        lambda a, b: metrics.pit_from_samples(a, b.to_frame()),
+    ],
+)
+def test_the_same_labels_in_another_order_are_refused(call: object) -> None:
+    """Rows are compared by position; other labels, or none, are the caller's business."""
+    assert callable(call)
+    truth = pd.Series([1.0, 2.0, 4.0], index=["a", "b", "c"])
+    with pytest.raises(ValueError, match="same labels in another order"):
+        call(truth, truth[::-1])
+    call(truth, truth.set_axis(range(3))[::-1])
+
+
+@pytest.mark.parametrize(
+    ("times", "lag"),
+    [
+        (2e9 + np.arange(2000) * 0.001, 0.003),
+        (np.arange(-1000, 1000) * 1e5 + 0.1, 3e5),
+        (pd.date_range("2026", periods=2000, freq="ms"), "3ms"),
+    ],
+    ids=["epoch", "both-signs", "dates"],
+)
+def test_a_lag_is_met_at_times_that_floats_round(times: pd.Index, lag: object) -> None:
+    """The third row before, at epoch seconds and half a century after the first row too."""
+    values = np.random.default_rng(0).standard_normal(2000)
+    expected = np.abs(values[3:] - values[:-3]).mean()
+    assert metrics.naive_error(times, values, lag) == pytest.approx(expected)
+    long_before = pd.Index([pd.Timestamp(0) if isinstance(lag, str) else -1e9])
+    more = long_before.append(pd.Index(times)), np.append(np.nan, values)
+    assert metrics.naive_error(*more, lag) == pytest.approx(expected)

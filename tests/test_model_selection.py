@@ -272,7 +272,8 @@ def fast() -> ode.LatentODEForecaster:
         n_rows=8,
         n_lags=2,
         seasonality=None,
-        max_epochs=1,
+        validation_fraction=0,
+        n_steps=3,
         random_state=0,
     )
 
@@ -437,3 +438,131 @@ class TestWithForecasters:
             backtest(forecaster, polars, cv=cv),
             check_dtype=False,
         )
+
+
+@pytest.mark.parametrize("step", [0.1, 0.01, 0.3, 0.7, 1 / 3, 1e-3])
+@pytest.mark.parametrize(
+    ("dtype", "origin"),
+    [("float64", 0.0), ("float64", -5.3), ("float64", 1e6), ("Float64", 0.1), ("float32", -5.3)],
+)
+def test_steps_that_floats_round_are_split_like_whole_numbers(
+    step: float, dtype: str, origin: float
+) -> None:
+    """Every row from the second cutoff on is tested once; cutoffs are the stamps themselves."""
+    for n in (11, 40):
+        whole = pd.Series(0.0, index=np.arange(n))
+        stamps = pd.Index(origin + step * np.arange(n), dtype=dtype)
+        for horizon, period in [(1, 1), (2, 1), (3, 3)]:
+            expected = TimeSplit(horizon, initial=1, period=period).folds(whole)
+            cv = TimeSplit(horizon * step, initial=step, period=period * step)
+            found = cv.folds(pd.Series(0.0, index=stamps))
+            assert [f.test.tolist() for f in found] == [f.test.tolist() for f in expected]
+            assert [f.train.tolist() for f in found] == [f.train.tolist() for f in expected]
+            assert [f.cutoff for f in found] == [stamps[f.cutoff] for f in expected]
+
+
+def test_given_cutoffs_test_the_end_of_their_horizon() -> None:
+    """0.7 + 0.1 is less than 0.8."""
+    y = pd.Series(0.0, index=np.arange(11) / 10)
+    for fold in TimeSplit(0.1, cutoffs=y.index[1:-1]).folds(y):
+        assert fold.test.tolist() == [len(fold.train)]
+
+
+def test_large_whole_numbers_are_compared_exactly() -> None:
+    """Nanoseconds since 1970: a stamp one after the cutoff is tested, one past the end is not."""
+    y = pd.Series(0.0, index=1_700_000_000 * 10**9 + np.array([0, 1, 10**15, 10**15 + 1]))
+    (fold,) = TimeSplit(10**15, cutoffs=[y.index[0]]).folds(y)
+    assert (fold.train.tolist(), fold.test.tolist()) == ([0], [1, 2])
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint64", "UInt8", "Int64"])
+def test_whole_times_of_every_width_are_split_alike(dtype: str) -> None:
+    """Nothing overflows below zero or above 255, and what does not fit is refused at once."""
+    y = pd.Series(0.0, index=pd.Index(np.arange(250), dtype=dtype))
+    plain = pd.Series(0.0, index=np.arange(250))
+    for horizon in (np.uint8(20), 20, 20.0):
+        found = TimeSplit(horizon, period=9).folds(y)
+        expected = TimeSplit(20, period=9).folds(plain)
+        assert [f.cutoff for f in found] == [f.cutoff for f in expected]
+        assert [f.test.tolist() for f in found] == [f.test.tolist() for f in expected]
+    with pytest.raises(DataError, match="room for 0 folds"):
+        TimeSplit(300).folds(y)
+
+
+class Zero(BaseEstimator):
+    """Zero for every quantile of y; the columns are those of any forecaster."""
+
+    def __init__(self, time_col: Any = None, id_col: Any = None, targets: Any = None) -> None:
+        self.time_col, self.id_col, self.targets = time_col, id_col, targets
+
+    def fit(self, X: pd.DataFrame, y: None = None) -> Zero:
+        """Learn nothing."""
+        return self
+
+    def predict_quantiles(self, X: pd.DataFrame, alpha: Sequence[float]) -> pd.DataFrame:
+        """Nothing but zeros."""
+        return pd.DataFrame({("y", a): 0.0 for a in alpha}, index=X.index)
+
+
+class TestColumnsOfLongFrames:
+    """A splitter that is not told the columns takes those of the forecaster, or refuses."""
+
+    @pytest.fixture
+    def backwards(self) -> pd.DataFrame:
+        """Two series in a long frame of numbers whose last rows come first."""
+        when = np.arange(29.0, -1, -1)
+        parts = [pd.DataFrame({"who": k, "when": when, "y": when % 3}) for k in (1, 2)]
+        return pd.concat(parts, ignore_index=True)
+
+    def test_a_backtest_takes_the_columns_of_the_forecaster(self, backwards: pd.DataFrame) -> None:
+        """Row numbers are no times."""
+        columns = {"time_col": "when", "id_col": "who"}
+        table = backtest(Zero(**columns), backwards, cv=TimeSplit(3.0, n_splits=1))
+        told = backtest(Zero(**columns), backwards, cv=TimeSplit(3.0, n_splits=1, **columns))
+        pd.testing.assert_frame_equal(table, told)
+        assert sorted(table["time"]) == [27, 27, 28, 28, 29, 29]
+
+    @pytest.mark.parametrize(
+        ("ours", "theirs"),
+        [
+            ({"time_col": "when"}, {"time_col": "then", "id_col": "who"}),
+            ({"time_col": "when", "id_col": "who"}, {"time_col": "when"}),
+            ({"time_col": "when"}, {}),
+            ({"targets": ["y"]}, {"targets": "z"}),
+        ],
+    )
+    def test_a_backtest_refuses_columns_that_differ(
+        self, backwards: pd.DataFrame, ours: dict[str, Any], theirs: dict[str, Any]
+    ) -> None:
+        """And names both."""
+        name = list(ours)[-1]
+        with pytest.raises(ValueError, match=rf"cv has {name}=.*forecaster has {name}="):
+            backtest(Zero(**theirs), backwards, cv=TimeSplit(3.0, **ours))
+
+    @pytest.mark.parametrize("given", ["y", ["y"], ("y",)])
+    def test_one_target_may_be_named_in_a_list(self, wave: pd.Series, given: Any) -> None:
+        """The same column."""
+        cv = TimeSplit("60D", n_splits=1, targets=given)
+        assert len(backtest(Zero(targets="y"), wave.to_frame("y"), cv=cv))
+
+    def test_long_frames_are_not_split_by_row_number(self, backwards: pd.DataFrame) -> None:
+        """Text or dates in a column tell that rows are no times; a wide frame is split as ever."""
+        dated = backwards.assign(when=pd.Timestamp("2024-01-01") + backwards["when"] * MONTH)
+        named = backwards.assign(who=backwards["who"].astype(str))
+        polars = pl.DataFrame({name: named[name].to_list() for name in named.columns})
+        for X in (dated, named, named.sample(frac=1, random_state=0), polars):
+            for cv in (TimeSplit(3), PanelSplit(2)):
+                with pytest.raises(DataError, match=r"only numbers its rows.*time_col= and id_col"):
+                    next(iter(cv.split(X)))
+        with pytest.raises(DataError, match="'when' holds datetime64"):
+            cross_val_score(Zero("when", "who"), dated, cv=TimeSplit(3, n_splits=1), scoring=len)
+        assert len(TimeSplit(3).folds(backwards))
+        assert len(TimeSplit(3).folds(named.rename_axis("row")))
+        assert len(TimeSplit(3).folds(named[["who"]], named["y"]))
+
+
+@pytest.mark.parametrize("alpha", [[0.5, 0.5], [], [0.1, 90], 0.0, [float("nan")]])
+def test_a_backtest_refuses_its_levels_before_any_fit(alpha: Any) -> None:
+    """Twice the same, none, and what is no probability."""
+    with pytest.raises(ValueError, match=r"alpha=.* (none twice|not a probability)"):
+        backtest(None, pd.Series(0.0, index=range(30)), cv=TimeSplit(3), alpha=alpha)

@@ -94,3 +94,39 @@ def test_case_43_folds_of_sorted_labels() -> None:
         warnings.simplefilter("error")
         scores = cross_val_score(stopping(), points, labels, cv=halves, error_score="raise")
     assert scores.tolist() == [0.0, 0.0]
+
+
+def test_rows_without_weight_are_neither_trained_on_nor_held_out() -> None:
+    """A fit is the one without them, and nothing warns of losses that are not finite."""
+    points, labels = shifted({"a": 40, "b": 40})
+    weights = np.where(np.arange(80) % 40 < 6, 1.0, 0.0)
+    kept = weights > 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = stopping(validation_fraction=0.2)
+        weighted = model.fit(points, labels, sample_weight=weights)
+    few = stopping(validation_fraction=0.2).fit(points[kept], labels[kept])
+    assert np.isfinite(weighted.history_["held_out_loss"]).all()
+    np.testing.assert_allclose(weighted.predict_proba(points), few.predict_proba(points), atol=1e-6)
+
+
+def test_images_without_weight_are_no_background() -> None:
+    """What comes in at the borders of moved images is that of those with a weight."""
+    images = np.zeros((20, 1, 8, 8))
+    images[8:] = 1.0
+    images[:, 0, 2:5, 2:5] += np.arange(20)[:, None, None] % 2
+    weights = np.repeat([1.0, 0.0], [8, 12])
+    model = ode.ODENetClassifier(hidden=4, max_epochs=1, augmentation="shift", random_state=0)
+    model.fit(images, np.arange(20) % 2, sample_weight=weights)
+    few = ode.ODENetClassifier(hidden=4, max_epochs=1, augmentation="shift", random_state=0)
+    few.fit(images[:8], np.arange(8) % 2)
+    np.testing.assert_allclose(model.predict_proba(images), few.predict_proba(images), atol=1e-6)
+
+
+def test_a_class_without_weight_stays_among_the_classes() -> None:
+    """As in scikit-learn's classifiers; it is hardly ever predicted."""
+    points, labels = shifted({"a": 20, "b": 20, "c": 20})
+    model = stopping(max_epochs=30).fit(points, labels, sample_weight=labels != "c")
+    assert model.classes_.tolist() == ["a", "b", "c"]
+    assert model.predict_proba(points).shape == (60, 3)
+    assert model.predict_proba(points[:40])[:, 2].max() < 0.2

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -220,3 +221,59 @@ def test_without_matplotlib_the_extra_is_named(
         plot_forecast(history, *forecast(history.index))
     with pytest.raises(ImportError, match=r"pip install 'odeseries\[plot\]'"):
         plot_history(Fitted(["all"], [1.0]))
+
+
+@pytest.mark.parametrize("last", [0, -3, 1.5, True])
+def test_at_least_one_last_observation_is_drawn(history: pd.Series, last: Any) -> None:
+    """Zero would be all; no figure is opened."""
+    with pytest.raises(ValueError, match=f"last={last} must be a whole number, at least 1"):
+        plot_forecast(history, *forecast(history.index), last=last)
+    assert not plt.get_fignums()
+
+
+def test_frames_are_drawn_by_their_column(history: pd.Series) -> None:
+    """As the Series of the target."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
+    frames = [data.to_frame().assign(heat=-1.0) for data in (history, median)]
+    drawn = [lines(plot_forecast(*pair, intervals)) for pair in ((history, median), frames)]
+    for name, points in drawn[0].items():
+        np.testing.assert_array_equal(drawn[1][name], points)
+    one = plot_forecast(history.to_frame(), median.to_frame(), intervals)
+    assert one.get_ylabel() == "flow"
+
+
+def test_a_target_that_is_not_there_is_named(history: pd.Series) -> None:
+    """With those that are."""
+    median, intervals = forecast(history.index)
+    with pytest.raises(ValueError, match=r"target='z' has no intervals.*\['flow', 'heat'\]"):
+        plot_forecast(history, median, intervals, target="z")
+    with pytest.raises(ValueError, match=r"history has no column 'heat'; it has \['flow'\]"):
+        plot_forecast(history.to_frame(), median, intervals, target="heat")
+
+
+@pytest.mark.parametrize("name", ["history", "median", "intervals", "paths"])
+def test_a_panel_is_refused_with_how_to_choose(history: pd.Series, name: str) -> None:
+    """What the message says can be drawn."""
+    median, intervals = forecast(history.index)
+    paths = pd.concat({0: median}, names=["sample"])
+    given = {"history": history, "median": median, "intervals": intervals, "paths": paths}
+    place = 1 if name == "paths" else 0
+    panel = pd.concat({"a": given[name]}, names=["well"]).swaplevel(0, place)
+    with pytest.raises(ValueError, match=rf"{name} is of a panel.*{name}\.xs\('a', level='well'\)"):
+        plot_forecast(**{**given, name: panel})  # type: ignore[arg-type]
+    plot_forecast(**{**given, name: panel.xs("a", level="well")})  # type: ignore[arg-type]
+
+
+def test_what_is_drawn_twice_has_one_entry_in_the_legend(history: pd.Series) -> None:
+    """The second forecast of the same series; new labels are added."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
+    ax = plot_forecast(history, median, intervals)
+    later = median.index + pd.Timedelta("9D")
+    plot_forecast(history, median.set_axis(later), intervals.set_axis(later), ax=ax)
+    ax.plot(later, median, label="more")
+    plot_forecast(history, median, intervals, ax=ax)
+    legend = ax.get_legend()
+    assert legend is not None
+    labels = [text.get_text() for text in legend.get_texts()]
+    bands = ["97.5% interval", "50% interval"]
+    assert sorted(labels) == sorted([*bands, "observed", "median forecast", "more"])

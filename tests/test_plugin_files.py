@@ -188,3 +188,18 @@ def test_a_class_of_a_script_in_processes_of_their_own(scripts: Path) -> None:
     assert done["save.py"].returncode == done["load.py"].returncode == 0
     assert done["save.py"].stdout == done["load.py"].stdout
     assert "call odeseries.register(Decay, name='decay') before" in done["lost.py"].stderr
+
+
+def test_an_edited_class_under_a_new_name_is_saved_by_that_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the older name of a class of the same path, which forecasts something else."""
+    monkeypatch.setattr(plugins, "_registry", Registry(list))
+    linear = plugins.get("dynamics", "linear")
+    for name in ("growth", "decay"):
+        edited = type("Edited", (linear,), {"__module__": __name__})
+        ode.register(edited, name=name)
+    ode.LatentODEForecaster(5.0, dynamics=edited, **TINY).fit(Y).save(tmp_path / "model")
+    assert json.loads((tmp_path / "model" / "model.json").read_text())["parts"][0]["name"] == (
+        "local:decay"
+    )

@@ -393,3 +393,27 @@ def test_the_public_functions_share_one_registry() -> None:
     assert plugins.qualified_name(cls) == "local:shared_for_the_test"
     assert "built-in" in [info.name for info in plugins.listing()]
     assert issubclass(plugins.get("solver", "rk4"), Solver)
+
+
+def again() -> type[Still]:
+    """The same class defined once more, as by a notebook's cell that was edited."""
+    return type("Still", (Dynamics,), dict(Still.__dict__))
+
+
+def test_a_class_is_known_by_its_own_name_before_that_of_its_path(registry: Registry) -> None:
+    """Classes of one path under several names are kept apart."""
+    edited = again()
+    registry.register(Still, name="growth")
+    registry.register(edited, name="decay")
+    assert registry.qualified_name(Still) == "local:growth"
+    assert registry.qualified_name(edited) == "local:decay"
+
+
+def test_the_path_of_a_class_names_it_only_where_it_is_one_name(registry: Registry) -> None:
+    """A class whose name was taken by its newer self keeps it; of two names none is guessed."""
+    registry.register(Still, name="mine")
+    registry.register(again(), name="mine")
+    assert registry.qualified_name(Still) == "local:mine"
+    registry.register(again(), name="other")
+    with pytest.raises(PluginError, match=r"Still has no name of its own, but mine, other of loc"):
+        registry.qualified_name(Still)

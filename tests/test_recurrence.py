@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import prune
 
 from odeseries import encoders
 from odeseries.cells import SpreadCell
@@ -202,3 +204,48 @@ def test_mean_and_spread_lie_between_the_candidate_and_what_was() -> None:
         after = cell(row, state)
     torch.testing.assert_close(after[:, :DIM], new[:, :DIM])
     torch.testing.assert_close(after[:, DIM:], new[:, DIM:].abs())
+
+
+def hooked(module: nn.Module) -> None:
+    """Let a hook change what comes out."""
+    module.register_forward_hook(lambda module, args, out: 0.5 * out)
+
+
+def pruned(module: nn.Module, name: str) -> None:
+    """Let a hook make a weight out of another parameter and a mask."""
+    prune.random_unstructured(module, name, 0.5)
+
+
+def added(module: nn.Module) -> None:
+    """A parameter that a forecaster of one's own may add."""
+    module.scale = nn.Parameter(torch.ones(1, dtype=torch.float64))
+
+
+CHANGES: list[tuple[str, Callable[[Any], None]]] = [
+    ("gru", lambda e: pruned(e.dynamics.field.layers[0], "weight")),
+    ("gru", lambda e: pruned(e.cell, "weight_hh")),
+    ("spread", lambda e: pruned(e.cell.gates.layers[0], "weight")),
+    ("gru", lambda e: hooked(e.dynamics)),
+    ("gru", lambda e: hooked(e.cell)),
+    ("spread", lambda e: hooked(e.cell.candidate)),
+    ("gru", lambda e: added(e.dynamics)),
+    ("gru", lambda e: setattr(e, "cell", nn.GRUCell(N_FEATURES, DIM, bias=False).double())),
+]
+
+
+@pytest.mark.parametrize(("cell", "change"), CHANGES)
+def test_what_was_made_something_else_is_not_written_out(
+    cell: str, change: Callable[[Any], None]
+) -> None:
+    """The numbers and the gradients are those of the modules as they are."""
+    encoder, (rows, gaps, length) = reader(cell=cell), seen()
+    change(encoder)
+    found = encoder(rows, gaps, length)
+    expected = encoder._plainly(rows.transpose(0, 1), gaps, length, None)
+    torch.testing.assert_close(found, expected)
+    wanted = [rows, *(p for p in encoder.parameters() if p.requires_grad)]
+    grads = (
+        torch.autograd.grad(out.square().sum(), wanted, allow_unused=True, materialize_grads=True)
+        for out in (found, expected)
+    )
+    torch.testing.assert_close(*grads)

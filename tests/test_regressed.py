@@ -91,3 +91,12 @@ def test_a_layer_made_something_else_is_left_to_autograd() -> None:
     torch.testing.assert_close(velocity.squared_error(*rows), _plain(velocity, rows))
     velocity.squared_error(*rows).backward()  # type: ignore[no-untyped-call]  # torch
     assert all(p.grad is not None for p in velocity.parameters())
+
+
+def test_hooks_do_their_work() -> None:
+    """Of the field, and of its layers."""
+    for place in ("", "last"):
+        velocity, rows = _velocity("fourier"), _rows()
+        module = velocity.dynamics.get_submodule(place)
+        module.register_forward_hook(lambda module, args, out: 3 * out)
+        torch.testing.assert_close(velocity.squared_error(*rows), _plain(velocity, rows))

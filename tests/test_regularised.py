@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -170,3 +171,68 @@ def test_what_makes_no_sense_is_refused() -> None:
         Regularised(linear, states(), seed=0, n_probes=0)
     with pytest.raises(SolverError, match=r"spread=1.5 must be at least 0 and less than 1"):
         random_end(torch.tensor([0.0, 1.0]), 1.5, seed=0)
+
+
+def test_costs_in_inference_mode() -> None:
+    """Are those elsewhere, and no zeros, unless the field is made of what can't be derived."""
+    y0, times = states(), torch.tensor([0.0, 1.0])
+    field = Regularised(linear, y0, seed=0)
+    expected = solve(field, field.start, times).ys
+    with torch.inference_mode():
+        y0 = states()
+        field = Regularised(linear, y0, seed=0)
+        torch.testing.assert_close(solve(field, field.start, times.clone()).ys, expected)
+        matrix = MATRIX.clone()
+        field = Regularised(lambda t, y: (y @ matrix).sin(), y0, seed=0)
+        with pytest.raises(SolverError, match=r"take torch\.no_grad\(\) instead"):
+            solve(field, field.start, times)
+
+
+@pytest.mark.parametrize("padding", [100.0, math.nan])
+def test_random_ends_beside_padding_anywhere(padding: float) -> None:
+    """The interval is between valid times; a row of one of them, or of none, has no interval."""
+    times = torch.tensor([0.0, padding, 2.0, padding], dtype=torch.float64)
+    mask = torch.tensor([[1, 0, 1, 0]] * 200 + [[0, 0, 1, 0], [0, 0, 0, 0]]).bool()
+    drawn = random_end(times, 0.5, seed=0, mask=mask)
+    assert drawn.shape == mask.shape
+    assert 1 < float(drawn[:200, 2].min()) < 1.1
+    assert 2.9 < float(drawn[:200, 2].max()) < 3
+    same = torch.ones_like(mask)
+    same[:200, 2] = False
+    torch.testing.assert_close(drawn[same], times.expand(202, 4)[same], equal_nan=True)
+    assert torch.equal(drawn[200:, 2], times[2].expand(2))
+
+
+def test_random_ends_of_whole_numbers() -> None:
+    """Become numbers of the precision in which they are solved."""
+    drawn = random_end(torch.tensor([0, 1, 2]), 0.5, seed=0)
+    assert drawn.dtype == torch.float64
+    assert torch.equal(drawn, random_end(torch.tensor([0.0, 1, 2]).double(), 0.5, seed=0))
+
+
+@pytest.mark.parametrize(
+    ("times", "mask"),
+    [((3,), (2,)), ((2, 3), (3, 3)), ((2, 3), (2, 2)), ((), None), ((1, 2, 3), None), ((0,), None)],
+)
+def test_random_ends_of_shapes_that_do_not_fit(
+    times: tuple[int, ...], mask: tuple[int, ...] | None
+) -> None:
+    """Which is said."""
+    with pytest.raises(SolverError, match=r"give times \(n_times,\) or \(batch, n_times\)"):
+        random_end(
+            torch.ones(times), 0.5, seed=0, mask=None if mask is None else torch.ones(mask) > 0
+        )
+
+
+def test_seeds_are_those_of_a_solve() -> None:
+    """Whole numbers of any kind; others are refused."""
+    times = torch.tensor([0.0, 1.0])
+    for seed in (np.int64(1), True, torch.tensor(1), torch.Generator().manual_seed(1)):
+        assert torch.equal(random_end(times, 0.5, seed=seed), random_end(times, 0.5, seed=1))
+    probes = (Regularised(linear, states(), seed=seed).probes for seed in (np.int64(1), 1))
+    assert torch.equal(*probes)
+    for seed in (None, 1.5, "1", 2**70):
+        with pytest.raises(SolverError, match=r"seed=.*: give an int"):
+            random_end(times, 0.5, seed=seed)
+        with pytest.raises(SolverError, match=r"seed=.*: give an int"):
+            Regularised(linear, states(), seed=seed)

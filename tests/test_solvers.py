@@ -12,8 +12,8 @@ import torch
 from scipy.integrate import solve_ivp
 from torch import Tensor, nn
 
-from odeseries.errors import SolverError
-from odeseries.interfaces import Dynamics, SolveOptions, Solver
+from odeseries.errors import PluginError, SolverError
+from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver
 from odeseries.plugins import get
 from odeseries.solvers import RK4, solve
 from odeseries.solvers.torchdiffeq import METHODS
@@ -479,6 +479,15 @@ def ask(**changes: object) -> None:
         ({"step": -0.1}, "step=-0.1 must be positive; the direction follows"),
         ({"n_steps": 0}, "n_steps=0 must be a whole number, and at least 1"),
         ({"n_steps": 2.5}, "n_steps=2.5 must be a whole number"),
+        ({"n_steps": math.inf}, "n_steps=inf must be a whole number"),
+        ({"n_steps": math.nan}, "n_steps=nan must be a whole number"),
+        ({"max_steps": math.nan}, "max_steps=nan must be at least 1"),
+        ({"step": torch.ones(2)}, r"step=tensor\(\[1., 1.\]\) is no number: give one, which all"),
+        ({"rtol": "1"}, "rtol='1' is no number"),
+        ({"parameters": nn.Linear(1, 1)}, r"parameters is a Linear.*module.parameters\(\)"),
+        ({"parameters": ["weight"]}, "parameters holds a str"),
+        ({"dynamics": ClosedGrowth(1), "gradient": "bogus"}, "gradient='bogus' is unknown"),
+        ({"dynamics": ClosedGrowth(1), "solver": "bogus"}, "There is no solver 'bogus'"),
         ({"rtol": -1.0}, "must not be negative"),
         ({"max_steps": 0}, "max_steps=0"),
         ({"times": torch.tensor([0.0, 2.0, 1.0])}, "times of row 0 go back and forth"),
@@ -501,7 +510,7 @@ def ask(**changes: object) -> None:
 )
 def test_impossible_requests_say_what_to_do(changes: dict[str, object], message: str) -> None:
     """Before any work is done."""
-    with pytest.raises(SolverError, match=message):
+    with pytest.raises((SolverError, PluginError), match=message):
         ask(**changes)
 
 
@@ -551,3 +560,38 @@ def test_own_methods_need_a_step() -> None:
     """There is no default below the entry point, least of all the times asked for."""
     with pytest.raises(SolverError, match="needs step or n_steps"):
         RK4().integrate(DECAY.field, DECAY.y0, private_times(), SolveOptions())
+
+
+@pytest.mark.parametrize("solver", [*OWN, "leapfrog", "dopri5", "tsit5", "torchdiffeq:dopri5"])
+@pytest.mark.parametrize("n_times", [2, 3])
+def test_a_row_without_a_way_to_go_stays_as_it_is(solver: str, n_times: int) -> None:
+    """Whatever the field is there, in any company, padded or not; a broken state is a failure."""
+    y0 = torch.tensor([[0.0, 0.0], [1.0, 1.0], [0.0, 0.0], [math.nan, 0.0]], requires_grad=True)
+    rate = torch.tensor(1.0, requires_grad=True)
+    times = torch.linspace(0, 1, n_times).repeat(4, 1)
+    times[0] = times[3] = 3.0
+    mask = torch.ones(4, n_times, dtype=torch.bool)
+    mask[2] = False
+
+    def solved(rows: slice) -> Solution:
+        given = (y0[rows], times[rows])
+        options = {"solver": solver, "mask": mask[rows], "rtol": 1e-6, "atol": 1e-6}
+        return solve(lambda t, y: rate * y**-0.5, *given, **NAN, **options)
+
+    together = solved(slice(None))
+    assert together.status.tolist() == [0, 0, 0, Solver.NON_FINITE]
+    assert torch.equal(together.ys[[0, 2]], torch.zeros(2, n_times, 2))
+    alone = solved(slice(0, 1))
+    assert alone.status.tolist() == [0]
+    assert torch.equal(alone.ys, torch.zeros(1, n_times, 2))
+    (found,) = torch.autograd.grad(together.ys[:3].sum(), rate)
+    (right,) = torch.autograd.grad(solved(slice(1, 2)).ys.sum(), rate)
+    torch.testing.assert_close(found, right)
+
+
+def test_too_many_steps_by_their_number_fail_where_failures_are_allowed() -> None:
+    """As those by their length do; a row without a way to go takes none."""
+    times = torch.tensor([[0.0, 1.0], [2.0, 2.0]])
+    y0 = torch.ones(2, 1)
+    solution = solve(lambda t, y: -y, y0, times, n_steps=20, max_steps=10, **NAN)
+    assert solution.status.tolist() == [Solver.STEP_BUDGET, Solver.OK]

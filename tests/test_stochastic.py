@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -290,3 +291,12 @@ def test_diffusion_of_a_wrong_shape_is_refused() -> None:
 
     with pytest.raises(SolverError, match=r"diffusion of Wrong has the shape \(1, 2\)"):
         solve(Wrong(2), torch.ones(3, 2), IRREGULAR, **EM, seed=0)
+
+
+def test_seeds_of_any_library_are_the_same() -> None:
+    """For the keys of rows and for a solve; what is no whole number is refused."""
+    whole = (0, np.int64(0), torch.tensor(0))
+    first, *others = (row_seeds(seed, ["a", 1]) for seed in whole)
+    assert all(torch.equal(first, other) for other in others)
+    with pytest.raises(SolverError, match=r"seed=0.5 is of the type float: give an int\."):
+        row_seeds(0.5, ["a"])

@@ -113,7 +113,7 @@ def test_a_forecaster_takes_the_head(wave: pd.Series, objective: str) -> None:
         "60D",
         head="student",
         objective=objective,
-        max_epochs=2,
+        max_epochs=1,
         n_rows=16,
         n_lags=4,
         random_state=0,

@@ -19,7 +19,7 @@ from odeseries.windows import Batch, Loader
 from tests.conftest import FAST
 from tests.test_windows import scaled
 
-BRIEF = FAST | {"max_epochs": 1}
+BRIEF = FAST | {"validation_fraction": 0, "n_steps": 3}
 
 
 def window(panel: Panel, **options: float) -> Batch:
@@ -117,7 +117,7 @@ def test_every_encoder_reads_waves_and_is_saved_with_them(
     forecaster: type[ode.BaseForecaster], panel: pd.DataFrame, tmp_path: Path
 ) -> None:
     """A loaded forecaster answers the same."""
-    settings = BRIEF | {"batch_size": 4, "hidden": 8}
+    settings = FAST | {"hidden": 8}
     model = forecaster(
         2.0, encoder_periods=[3.0, 1.5], thinning=0.3, input_noise=0.0, n_queries=5, **settings
     ).fit(panel.iloc[:60])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import json
 import math
@@ -18,6 +19,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 from torch import nn
 
 import odeseries as ode
@@ -480,3 +484,97 @@ def test_memory_is_flat_over_thirty_fits(wave: pd.Series) -> None:
     tracemalloc.stop()
     assert count_tensors() == before
     assert grown < 30 * 5000, f"{grown} bytes more after 30 fits"
+
+
+def scaled_by(factor: float) -> FunctionTransformer:
+    """Two functions of one place in the code, whatever they close over."""
+    return FunctionTransformer(lambda x: x * factor, lambda x: x / factor)
+
+
+def compiled(source: str) -> Any:
+    """What a source calls ``made``, of a module of its own, as in a process of its own."""
+    space: dict[str, Any] = {"__name__": "notebook", "np": np}
+    exec(source, space)  # noqa: S102  # a fixed text of this file
+    return space["made"]
+
+
+METHOD = """
+rate = 2.0
+def helper(x):
+    return {0} * x
+class made:
+    dim = {1}
+    def forward(self, x):
+        return helper(x) * rate
+"""
+CHANGED = [METHOD.format(3, 1), METHOD.format(4, 1), METHOD.format(3, 2)]
+CHANGED += [CHANGED[0].replace("rate = 2", "rate = 3"), CHANGED[0].replace("* rate", "+ rate")]
+
+
+def test_fingerprints_tell_transformers_and_code_apart() -> None:
+    """By what functions close over and long parameters hold, which a text of them hides."""
+    long = [np.arange(2000.0), np.arange(2000.0)]
+    long[1][1000] = 0
+    parts: list[Any] = [
+        *(scaled_by(k) for k in (1.0, 2.0)),
+        *(make_pipeline(scaled_by(k)) for k in (1.0, 2.0)),
+        *(FunctionTransformer(np.interp, kw_args={"xp": x}) for x in long),
+        *(FunctionTransformer(functools.partial(np.interp, xp=x)) for x in long),
+        *(FunctionTransformer(scaled_by(k).transform) for k in (1.0, 2.0)),
+        *(torch.from_numpy(x) for x in long),
+        *(np.array([x, None]) for x in (1, 2)),
+        *(compiled(source) for source in CHANGED),
+        *(compiled(source)() for source in CHANGED),
+    ]
+    assert len({fingerprint([p]) for p in parts}) == len(parts)
+
+
+def test_fingerprints_of_equal_code_are_equal() -> None:
+    """Whatever the order of a set, and of objects that refer to themselves."""
+    for source in CHANGED:
+        assert fingerprint([compiled(source)]) == fingerprint([compiled(source)])
+    assert fingerprint([scaled_by(3.0)]) == fingerprint([scaled_by(3.0)])
+    assert fingerprint([{0, 8}]) == fingerprint([{8, 0}])
+
+    def endless(n: int) -> int:
+        return endless(n)
+
+    assert fingerprint([endless]) == fingerprint([endless])
+
+
+def test_another_transformer_has_progress_of_its_own(tmp_path: Path) -> None:
+    """A copy of the forecaster finds the progress again."""
+    one, other = (
+        ode.LatentODEForecaster(
+            5.0, target_transformer=scaled_by(k), checkpoint_dir=tmp_path, random_state=0
+        )
+        for k in (1.0, 2.0)
+    )
+    folder = Store.of(one, [], 0).folder
+    assert Store.of(clone(one), [], 0).folder == folder
+    with pytest.warns(UserWarning, match="starts afresh"):
+        assert Store.of(other, [], 0).folder != folder
+
+
+def test_progress_of_another_network_is_refused(tmp_path: Path) -> None:
+    """The message names the folder to delete."""
+    store = Store.opened(tmp_path, "key", 3)
+    slope = Slope(Control(store=store))
+    store.write("slope", slope.loop.state() | {"net": nn.Linear(2, 1).state_dict()})
+    with pytest.raises(ode.OdeSeriesError, match=r"key is that of another network: delete this"):
+        slope.loop.cycle(slope.epochs(), 3)
+
+
+def test_a_cycle_that_a_callback_ended_is_over_for_good(tmp_path: Path) -> None:
+    """Taken up again, as when a later member was being trained, it goes on with no epoch."""
+
+    def enough(record: Mapping[str, Any]) -> bool:
+        return record["epoch"] == 1
+
+    control = Control(callbacks=(enough,), store=Store.opened(tmp_path, "key", 3))
+    first, again = (Slope(control) for _ in range(2))
+    ended = first.loop.cycle(first.epochs(), 100)
+    assert ended.step == 2 * PARTS
+    resumed = again.loop.cycle(again.epochs(), 100)
+    assert (resumed.epoch, resumed.step) == (ended.epoch, ended.step)
+    assert torch.equal(first.net.weight, again.net.weight)

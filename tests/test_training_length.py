@@ -32,7 +32,7 @@ def series() -> pd.Series:
 @pytest.mark.parametrize("n_steps", [1, 13])
 def test_a_named_length_is_trained_exactly(kind: Any, n_steps: int) -> None:
     """In one phase, within an epoch or beyond its end."""
-    model = kind(2.0, n_steps=n_steps, batch_size=4, **BLIND).fit(series())
+    model = kind(2.0, n_steps=n_steps, **BLIND).fit(series())
     assert set(model.history_["phase"]) == {"training on all"}
     assert model.history_["step"].iloc[-1] == model.n_steps_ == n_steps
 

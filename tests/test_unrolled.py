@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 from odeseries.dynamics import MLP, Fourier
-from odeseries.nets import Perceptron, unrolled
+from odeseries.nets import Perceptron, Potential, unrolled
+from odeseries.plugins import get
 from odeseries.solvers import solve
 from odeseries.unrolled import ENOUGH
 
@@ -219,3 +224,128 @@ def test_waves_without_a_divergence() -> None:
             close(field(t, x, inputs), plain)
     close(found, plain)
     close(torch.autograd.grad(found.sum(), tuple(field.parameters())), wanted)
+
+
+STEPS = {
+    "rk4": {"n_steps": 5},
+    "dopri5": {"rtol": 1e-7, "atol": 1e-9},
+    "tsit5": {"rtol": 1e-7, "atol": 1e-9},
+}
+ORDINARY = ("augmented", "convolutional", "fourier", "hamiltonian", "linear", "mlp", "second_order")
+
+
+@pytest.mark.parametrize("solver", STEPS)
+@pytest.mark.parametrize("name", ORDINARY)
+def test_a_solve_has_the_gradients_of_the_field_as_a_function(name: str, solver: str) -> None:
+    """Of which nothing is known that could be written out; adaptive steps look ahead."""
+    torch.manual_seed(0)
+    dynamics = get("dynamics", name)(2).double()
+    y0 = torch.randn(3, dynamics.state_dim, dtype=torch.float64).requires_grad_()
+    times = torch.tensor([0.0, 0.4, 1.0], dtype=torch.float64)
+    fields = (dynamics, lambda t, y: dynamics(t, y))
+    own, plain = (solve(field, y0, times, solver=solver, **STEPS[solver]).ys for field in fields)
+    wanted = (y0, *dynamics.parameters())
+    found = [
+        torch.autograd.grad(ys.square().sum(), wanted, materialize_grads=True, allow_unused=True)
+        for ys in (own, plain)
+    ]
+    exact = dynamics.closed_form  # of which a solver is off
+    torch.testing.assert_close(*found, rtol=1e-2 if exact else 1e-8, atol=1e-3 if exact else 1e-10)
+
+
+def test_an_evaluation_without_gradients_between_others() -> None:
+    """It leads no evaluation after it astray."""
+    field, x, inputs = waves()
+    t = torch.zeros(4, 1)
+    wanted = torch.autograd.grad(field(t, x, inputs).sum(), tuple(field.parameters()))
+    with unrolled(field):
+        with torch.no_grad():
+            field(t, x, inputs)
+            field.with_divergence(t, x, inputs)
+        found = field(t, x, inputs)
+    close(torch.autograd.grad(found.sum(), tuple(field.parameters())), wanted)
+
+
+def scaled(layer: nn.Module) -> None:
+    """Let a hook make the weight of a layer, and change what it is made of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the parametrizations are newer
+        nn.utils.weight_norm(layer)
+    with torch.no_grad():
+        layer.weight_g.mul_(3)
+
+
+def doubled(module: nn.Module) -> None:
+    """Let a hook change what comes out."""
+    module.register_forward_hook(lambda module, args, out: 2 * out)
+
+
+def without_bias(dynamics: nn.Module) -> None:
+    """Another layer of torch's."""
+    dynamics.field.layers[2] = nn.Linear(4, 4, bias=False).double()
+
+
+def bounded(dynamics: nn.Module) -> None:
+    """Another layer at the end."""
+    dynamics.field.layers.append(nn.Tanh())
+
+
+CHANGES: list[tuple[str, Callable[[Any], None]]] = [
+    ("mlp", lambda d: scaled(d.field.layers[0])),
+    ("augmented", lambda d: scaled(d.field.layers[4])),
+    ("fourier", lambda d: scaled(d.second)),
+    ("hamiltonian", lambda d: scaled(d.potential.correction.last)),
+    ("mlp", lambda d: doubled(d.field.layers[1])),
+    ("mlp", lambda d: doubled(d.field.layers)),
+    ("mlp", lambda d: doubled(d.field)),
+    ("mlp", doubled),
+    ("augmented", doubled),
+    ("fourier", lambda d: doubled(d.first)),
+    ("fourier", doubled),
+    ("mlp", without_bias),
+    ("mlp", bounded),
+]
+
+
+@pytest.mark.parametrize(("name", "change"), CHANGES)
+def test_what_was_made_something_else_is_not_written_out(
+    name: str, change: Callable[[Any], None]
+) -> None:
+    """Hooks do their work, and weights that others make are those of now, time after time."""
+    torch.manual_seed(0)
+    dynamics = get("dynamics", name)(2, hidden=4).double()
+    change(dynamics)
+    y0 = torch.ones(3, dynamics.state_dim, dtype=torch.float64)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+    for _ in range(2):
+        own, plain = (solve(f, y0, times).ys for f in (dynamics, lambda t, y: dynamics(t, y)))
+        close(own, plain)
+        wanted = list(dynamics.parameters())
+        of_own, of_plain = (
+            torch.autograd.grad(ys.square().sum(), wanted, allow_unused=True) for ys in (own, plain)
+        )
+        close([g for g in of_own if g is not None], [g for g in of_plain if g is not None])
+        with torch.no_grad():
+            wanted[-1].mul_(1.5)
+
+
+@pytest.mark.parametrize("cls", [MLP, Fourier])
+def test_a_divergence_is_that_of_weights_of_now(cls: type) -> None:
+    """Where a hook makes them of others."""
+    torch.manual_seed(0)
+    field, states = cls(2).double(), torch.randn(4, 2, dtype=torch.float64)
+    scaled(field.last if cls is Fourier else field.field.layers[4])
+    _, found = field.with_divergence(torch.zeros(4, 1), states)
+    jacobian = torch.autograd.functional.jacobian
+    rows = torch.stack([jacobian(lambda s: field(torch.zeros(1), s), row) for row in states])
+    close(found, rows.diagonal(dim1=1, dim2=2).sum(-1))
+
+
+def test_the_gradient_of_an_energy_is_that_of_weights_of_now() -> None:
+    """Where a hook makes them of others."""
+    torch.manual_seed(0)
+    potential, x = Potential(2, 4, 2).double(), torch.ones(3, 2, dtype=torch.float64)
+    scaled(potential.last)
+    x.requires_grad_()
+    found = potential.gradient(x)
+    close(found, torch.autograd.grad(potential(x).sum(), x)[0])

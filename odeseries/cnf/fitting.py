@@ -226,7 +226,9 @@ class Fit:
 
     def _audit(self, flow: Flow) -> float:
         """Let the flow have the steps that its density needs; the error that is left."""
-        rows = self.rows.take(slice(0, AUDITED_ROWS))
+        # Data may be sorted; the generator is its own, so that no other draw changes.
+        chosen = np.random.default_rng(self.seed).permutation(len(self.rows))[:AUDITED_ROWS]
+        rows = self.rows.take(torch.from_numpy(np.sort(chosen)).to(self.rows.x.device))
         flow.options = self.recipe.steps(AUDITED_STEPS)
         exact = copy.deepcopy(flow).double()
         parts: list[Tensor] = [rows.x.double(), rows.condition.double(), self.probes]

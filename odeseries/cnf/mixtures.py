@@ -35,7 +35,8 @@ class Choice:
     floor : float
         Variance added to every direction of every component.
     each : array of shape (n_judged,)
-        Log-density of rows held out; empty where nothing could be judged.
+        Log-density of rows held out, times their weights, whose mean is 1; empty where nothing
+        could be judged.
     """
 
     n_components: int
@@ -44,7 +45,7 @@ class Choice:
 
     @property
     def score(self) -> float:
-        """Mean log-density of rows held out."""
+        """Mean log-density of rows held out, by weight."""
         return float(self.each.mean()) if len(self.each) else -math.inf
 
     def fit(self, X: Float64, seed: int) -> list[GaussianMixture]:
@@ -66,7 +67,7 @@ SINGLE = Choice(1, FLOORS[0], np.zeros(0))
 """What is left where nothing could be judged."""
 
 
-def best_mixture(X: Float64, seed: int, log_volumes: Float64) -> Choice:
+def best_mixture(X: Float64, weights: Float64, seed: int, log_volumes: Float64) -> Choice:
     """The number of components and the floor of variance with the best cross-validated score.
 
     For every floor the components become more until their score has fallen twice in a row; the
@@ -76,6 +77,9 @@ def best_mixture(X: Float64, seed: int, log_volumes: Float64) -> Choice:
     ----------
     X : array of shape (n, dim)
         Data, of variances around 1.
+    weights : array of shape (n,)
+        Positive weights of the rows: by them rows are drawn to fit on, in every fold from its
+        own, and judged.
     seed : int
         Of the folds and of where the fits begin.
     log_volumes : array of shape (n,)
@@ -83,7 +87,7 @@ def best_mixture(X: Float64, seed: int, log_volumes: Float64) -> Choice:
     """
     if len(X) < FEWEST_ROWS:
         return SINGLE
-    trial = _Trial(X, log_volumes, _folds(len(X), seed), seed)
+    trial = _Trial(X, weights, log_volumes, _folds(len(X), seed), seed)
     best = SINGLE
     for floor in FLOORS:
         other = trial.best(floor)
@@ -96,6 +100,8 @@ def best_mixture(X: Float64, seed: int, log_volumes: Float64) -> Choice:
 def drawn(X: Float64, weights: Float64, seed: int) -> Float64:
     """As many rows, drawn by their weights; the rows themselves where these are equal.
 
+    A row comes about as often as its share of the weights says.
+
     Parameters
     ----------
     X : array of shape (n, dim)
@@ -107,8 +113,9 @@ def drawn(X: Float64, weights: Float64, seed: int) -> Float64:
     """
     if np.ptp(weights) == 0:
         return X
-    chosen = np.random.default_rng(seed).choice(len(X), len(X), p=weights / weights.sum())
-    return X[chosen]
+    ends = np.cumsum(weights) / weights.sum() * len(X)
+    marks = np.arange(len(X)) + np.random.default_rng(seed).random(len(X))
+    return X[np.searchsorted(ends[:-1], marks, side="right")]
 
 
 def _folds(n: int, seed: int) -> list[tuple[Any, Any]]:
@@ -123,6 +130,7 @@ class _Trial:
     """Mixtures judged by cross-validation."""
 
     X: Float64
+    weights: Float64
     log_volumes: Float64
     folds: list[tuple[Any, Any]]
     seed: int
@@ -141,12 +149,13 @@ class _Trial:
 
     def judged(self, n_components: int, floor: float) -> Choice:
         """A mixture with the log-density of every row that it was not fitted on."""
-        scores = [
-            _fitted(self.X[known], n_components, floor, self.seed).score_samples(self.X[held])
-            + self.log_volumes[held]
-            for known, held in self.folds
-        ]
-        return Choice(n_components, floor, np.concatenate(scores))
+        scores = []
+        for known, held in self.folds:
+            x = drawn(self.X[known], self.weights[known], self.seed)
+            each = _fitted(x, n_components, floor, self.seed).score_samples(self.X[held])
+            scores.append(each + self.log_volumes[held])
+        weights = np.concatenate([self.weights[held] for _, held in self.folds])
+        return Choice(n_components, floor, np.concatenate(scores) * weights / weights.mean())
 
 
 def _fitted(X: Float64, n_components: int, floor: float, seed: int) -> GaussianMixture:

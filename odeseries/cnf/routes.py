@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 
 from odeseries.cnf.held_out import clearly_better
-from odeseries.cnf.mixtures import SINGLE, Choice, best_mixture, drawn
+from odeseries.cnf.mixtures import SINGLE, Choice, best_mixture
 from odeseries.cnf.spaces import Space
 
 __all__ = ["Ground", "Route", "best_ground", "routes"]
@@ -90,16 +90,18 @@ def best_ground(
     X : array of shape (n, dim)
         Data.
     weights : array of shape (n,)
-        Weights of the rows.
+        Weights of the rows; those without are left out.
     seed : int
         Of folds and mixtures.
     """
+    X, weights = X[weights > 0], weights[weights > 0]
     if len(kinds) == 1 and not mixed:
         return Ground(Space.of(kinds[0], X, weights), SINGLE)
     best: Ground | None = None
     for kind in kinds:
-        space, x = Space.of(kind, X, weights), drawn(X, weights, seed)
-        ground = Ground(space, best_mixture(space.inside(x), seed, space.log_volumes(x)))
+        space = Space.of(kind, X, weights)
+        mixture = best_mixture(space.inside(X), weights, seed, space.log_volumes(X))
+        ground = Ground(space, mixture)
         if best is None or _is_better(ground, best):
             best = ground
     assert best is not None

@@ -15,6 +15,7 @@ from odeseries.arguments import require_keywords
 from odeseries.dynamics.regressed import Regressed
 from odeseries.interfaces import Dynamics
 from odeseries.nets import unrolled
+from odeseries.solvers.inference import differentiable_again, outside_inference
 
 __all__ = ["Velocity", "divergence_by_probes", "divergence_by_rows"]
 
@@ -127,7 +128,8 @@ class Velocity(nn.Module):
             slope, divergence = self.dynamics.with_divergence(t, state, inputs)
             return self.gain * torch.cat([slope, divergence[:, None]], -1)
         learning = torch.is_grad_enabled()
-        with torch.enable_grad():
+        with outside_inference(), torch.enable_grad():
+            t, state, condition = map(differentiable_again, (t, state, condition))
             state = state if learning and state.requires_grad else state.detach().requires_grad_()
             slope = self(t, state, condition)
             if self.exact:

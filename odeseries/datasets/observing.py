@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -46,7 +47,17 @@ def observed(
     -------
     DataFrame of shape (n_series * n_obs, n_columns)
         Under the index (series, time).
+
+    Raises
+    ------
+    ValueError
+        If there is no series, or a number is negative or no number.
     """
+    if n_series < 1:
+        raise ValueError(f"n_series={n_series!r} must be at least 1.")
+    for name, value in {"n_obs": n_obs, "noise": noise, "duration": duration}.items():
+        if not 0 <= value < math.inf:
+            raise ValueError(f"{name}={value!r} must be at least 0, and finite.")
     if not 0 <= missing < 1:
         raise ValueError(f"missing={missing!r} is not a share in [0, 1).")
     (hiding,) = rng.spawn(1)  # a stream of its own: what is hidden changes nothing else

@@ -70,11 +70,11 @@ def make_double_ou(
 
     def path(times: Float64) -> Float64:
         state = rng.multivariate_normal(np.zeros(2), driving / rates)
-        states = []
-        for step in np.diff(times, prepend=times[0]):
+        states = np.empty((len(times), 2))
+        for i, step in enumerate(np.diff(times, prepend=times[:1])):
             covariance = driving * -np.expm1(-rates * step) / rates
             state = np.exp(-RATES * step) * state + rng.multivariate_normal(np.zeros(2), covariance)
-            states.append(state)
-        return np.asarray(MEANS + np.array(states))
+            states[i] = state
+        return np.asarray(MEANS + states)
 
     return observed(path, ["x", "y"], n_series, n_obs, noise, duration, rng, missing)

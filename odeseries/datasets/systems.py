@@ -218,6 +218,8 @@ def _solved(
     field: Callable[[float, Float64], Float64 | list[float]], start: Float64, times: Float64
 ) -> Float64:
     """States at rising times from a start at time 0, shape (n_times, n_states)."""
+    if not times.any():
+        return np.tile(start, (len(times), 1))
     solution = solve_ivp(
         field,
         (0.0, times[-1]),

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron, StateNetwork
+from odeseries.nets import Perceptron, StateNetwork, is_bare
 
 __all__ = ["Augmented"]
 
@@ -80,5 +80,6 @@ class Augmented(Dynamics, StateNetwork):
         return out
 
     def network_of_state(self) -> Perceptron | None:
-        """The field, unless there are inputs."""
-        return None if self.n_inputs or type(self).forward is not Augmented.forward else self.field
+        """The field, unless there are inputs or hooks."""
+        alone = not self.n_inputs and type(self).forward is Augmented.forward and is_bare(self)
+        return self.field if alone else None

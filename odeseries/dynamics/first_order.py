@@ -7,7 +7,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from odeseries.interfaces import Dynamics
-from odeseries.nets import Perceptron, StateNetwork
+from odeseries.nets import Perceptron, StateNetwork, is_bare
 
 __all__ = ["MLP"]
 
@@ -53,8 +53,9 @@ class MLP(Dynamics, StateNetwork):
         return out
 
     def network_of_state(self) -> Perceptron | None:
-        """The field, unless there are inputs."""
-        return None if self.n_inputs or type(self).forward is not MLP.forward else self.field
+        """The field, unless there are inputs or hooks."""
+        alone = not self.n_inputs and type(self).forward is MLP.forward and is_bare(self)
+        return self.field if alone else None
 
     def with_divergence(
         self, t: Tensor, state: Tensor, inputs: Tensor | None = None

@@ -12,7 +12,7 @@ from torch.nn import functional
 from odeseries.dynamics.regressed import Regressed, WavesMissed
 from odeseries.dynamics.waves import Waves
 from odeseries.interfaces import Dynamics
-from odeseries.nets import in_one_precision, trace_of_layers, written_out
+from odeseries.nets import in_one_precision, is_bare, is_linear, trace_of_layers, written_out
 from odeseries.unrolled import Unrollable
 
 __all__ = ["Fourier"]
@@ -96,8 +96,10 @@ class Fourier(Dynamics, Unrollable, Regressed):
         gate = arguments.sigmoid()
         hidden = arguments * gate
         slopes = (torch.cat([phases.cos(), 1 - bumps**2], -1), gate + hidden * (1 - gate))
+        out = self.last(hidden)
+        # Asked for after the calls, in which hooks may make them anew.
         weights = (self.first.weight, self.second.weight, self.last.weight)
-        return self.last(hidden), trace_of_layers(weights, slopes)
+        return out, trace_of_layers(weights, slopes)
 
     def unroll(self) -> Waves | None:
         """Itself for one graph, unless a layer was made something else."""
@@ -111,7 +113,8 @@ class Fourier(Dynamics, Unrollable, Regressed):
         parameters = self._written()
         x = self.with_inputs(state, inputs)
         asks_more = x.requires_grad or target.requires_grad or weights.requires_grad
-        if parameters is None or asks_more or type(self).forward is not Fourier.forward:
+        own = type(self).forward is Fourier.forward and is_bare(self)
+        if parameters is None or asks_more or not own:
             return None
         out: Tensor = WavesMissed.apply(self.n_waves, x, target, weights, gain, *parameters)  # type: ignore[no-untyped-call]  # torch
         return out
@@ -119,8 +122,7 @@ class Fourier(Dynamics, Unrollable, Regressed):
     def _written(self) -> list[Tensor] | None:
         """Weight and bias of every layer, unless one is something else than a linear layer."""
         layers = [self.first, self.second, self.last]
-        plain = all(type(layer) is nn.Linear for layer in layers)
-        if not plain or not in_one_precision(self.first.weight):
+        if not all(map(is_linear, layers)) or not in_one_precision(self.first.weight):
             return None
         return [p for layer in layers for p in (layer.weight, layer.bias)]
 

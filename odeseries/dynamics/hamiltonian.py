@@ -77,7 +77,7 @@ class Hamiltonian(Dynamics):
     hidden : int, default=64
         Width of the hidden layers.
     depth : int, default=2
-        Number of hidden layers.
+        Number of hidden layers, at least 1.
     separable : bool, default=False
         Whether :math:`H(q, p) = V(q) + T(p)`, as methods such as leapfrog need it.
     dissipation : bool, default=False
@@ -89,7 +89,7 @@ class Hamiltonian(Dynamics):
     Raises
     ------
     ValueError
-        If the dimension is odd.
+        If the dimension is odd, or there is no hidden layer.
 
     References
     ----------
@@ -125,6 +125,11 @@ class Hamiltonian(Dynamics):
             raise ValueError(
                 f"dim={dim} is odd: every position of a Hamiltonian system has its momentum. Give "
                 f"an even dimension, or take 'second_order', which adds the velocities."
+            )
+        if depth < 1:
+            raise ValueError(
+                f"depth={depth} must be at least 1: without a hidden layer the energy is that of "
+                f"springs. Take 'second_order' with depth=0 for a linear system."
             )
         half = dim // 2
         self.separable = separable

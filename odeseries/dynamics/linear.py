@@ -12,6 +12,9 @@ from odeseries.interfaces import Dynamics
 
 __all__ = ["Linear"]
 
+SMALL = 1e-3
+"""Exponents below which a quotient is its series, of which the terms left out are no digit."""
+
 
 class Linear(Dynamics):
     r"""Complex-diagonal linear dynamics :math:`\dot z_k = \lambda_k z_k + b_k^\top u`.
@@ -98,11 +101,7 @@ class Linear(Dynamics):
             return own
         # exp(lambda h) - 1 without cancellation where h is small, and then over lambda.
         real = torch.expm1(-self.damping * elapsed) * cos - 2 * torch.sin(turn / 2) ** 2
-        size = self.damping**2 + self.frequency**2
-        gain = (
-            (self.frequency * decay * sin - self.damping * real) / size,
-            -(self.damping * decay * sin + self.frequency * real) / size,
-        )
+        gain = _over(real, decay * sin, -self.damping, self.frequency, elapsed)
         return own + _times(*gain, self.drive(self.checked_inputs(inputs)))
 
     @torch.no_grad()
@@ -118,3 +117,24 @@ def _times(real: Tensor, imaginary: Tensor, state: Tensor) -> Tensor:
     """Product of complex numbers, one a mode, and of states that hold real parts first."""
     a, b = state.chunk(2, -1)
     return torch.cat([real * a - imaginary * b, real * b + imaginary * a], -1)
+
+
+def _over(
+    real: Tensor, imaginary: Tensor, a: Tensor, b: Tensor, elapsed: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Quotient :math:`(e^{\lambda h} - 1) / \lambda` by :math:`\lambda = a + bi`, which may be 0.
+
+    For small :math:`z = \lambda h` it is :math:`h (1 + z/2 (1 + z/3 (1 + z/4 (1 + z/5))))`.
+    """
+    x, y = a * elapsed, b * elapsed
+    small = x.square() + y.square() < SMALL**2
+    size = torch.where(small, 1, a.square() + b.square())
+    quotient = ((real * a + imaginary * b) / size, (imaginary * a - real * b) / size)
+    # What is not chosen is finite, and so are its gradients.
+    x, y = torch.where(small, x, 0), torch.where(small, y, 0)
+    p, q = torch.ones_like(x), torch.zeros_like(y)
+    for n in (5, 4, 3, 2):
+        p, q = 1 + (x * p - y * q) / n, (x * q + y * p) / n
+    series = (elapsed * p, elapsed * q)
+    first, second = (torch.where(small, *pair) for pair in zip(series, quotient, strict=True))
+    return first, second

@@ -43,13 +43,18 @@ class Waves(Written):
 
     def value(self, x: Tensor) -> Tensor:
         """Map ``[batch, n_in]`` to ``[batch, dim]``."""
-        value, _, self.token = _Evaluation.apply(x, self.token, self.notes, False)  # type: ignore[no-untyped-call]  # torch
-        out: Tensor = value
-        return out
+        return self._evaluated(x, with_divergence=False)[0]
 
     def with_divergence(self, x: Tensor) -> Pair:
         """The value, and the divergence ``[batch]``."""
-        value, divergence, self.token = _Evaluation.apply(x, self.token, self.notes, True)  # type: ignore[no-untyped-call]  # torch
+        return self._evaluated(x, with_divergence=True)
+
+    def _evaluated(self, x: Tensor, *, with_divergence: bool) -> Pair:
+        """Value and divergence, if it is asked for."""
+        out = _Evaluation.apply(x, self.token, self.notes, with_divergence)  # type: ignore[no-untyped-call]  # torch
+        value, divergence, token = out
+        if torch.is_grad_enabled():
+            self.token = token  # else without a graph, so that it would not lead to the parameters
         return value, divergence
 
 

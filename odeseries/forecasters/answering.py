@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+import zlib
 from abc import abstractmethod
 from collections.abc import Hashable, Sequence
 from typing import Any
@@ -29,11 +30,14 @@ from odeseries.interfaces import Forecaster
 from odeseries.metrics import LEVELS, crps_from_quantiles
 from odeseries.panel import Float64, Int64, Panel
 
-__all__ = ["PATH_LEVELS", "Answering", "at_ranks"]
+__all__ = ["PATH_LEVELS", "Answering", "at_ranks", "generator_of"]
 
 TAIL = np.array([1e-4, 3e-4, 1e-3, 2e-3, 5e-3])
 PATH_LEVELS = np.concatenate([TAIL, LEVELS, 1 - TAIL[::-1]])
 """Levels of the quantiles between which paths are interpolated, far into both tails."""
+
+
+LEAST_ERROR, LEAST_SIZE = 1e-12, 1e-300
 
 
 class Answering(Forecaster):
@@ -214,9 +218,12 @@ class Answering(Forecaster):
     def score(self, X: Any, y: Any = None) -> float:
         """Skill of the forecasts against the training distribution: 1 perfect, 0 no better.
 
-        The skill is ``1 - CRPS / CRPS of the climatology``, averaged over targets. Series that
-        the model has not seen are scored on their last horizon, with what comes before as
-        their history; other rows are forecast from the training data.
+        The skill is ``1 - CRPS / CRPS of the climatology``, averaged over targets. A target whose
+        values are all that of the training, which the climatology foretells without an error, has
+        no part in it. Where all targets are such, the score is the mean of minus their CRPS over
+        their size, between 0, without an error, and -1. Series that the model has not seen are
+        scored on their last horizon, with what comes before as their history; other rows are
+        forecast from the training data.
 
         Parameters
         ----------
@@ -231,8 +238,8 @@ class Answering(Forecaster):
         error = crps_from_quantiles(truth, values)
         plain = crps_from_quantiles(truth, np.broadcast_to(self.climatology_, values.shape))
         seen = np.isfinite(truth).any(0)
-        skill = 1 - np.nanmean(error[:, seen], 0) / np.nanmean(plain[:, seen], 0)
-        return float(skill.mean())
+        size = np.nanmax(np.abs(truth[:, seen]), 0)
+        return _skill(np.nanmean(error[:, seen], 0), np.nanmean(plain[:, seen], 0), size)
 
     def scored_quantiles(
         self, X: Any, y: Any = None, levels: Float64 = LEVELS
@@ -333,6 +340,14 @@ class Answering(Forecaster):
         return values
 
 
+def _skill(error: Float64, plain: Float64, size: Float64) -> float:
+    """Mean skill of targets by their CRPS, that of the climatology, and their largest value."""
+    varies = plain > LEAST_ERROR * size
+    if varies.any():
+        return float((1 - error[varies] / plain[varies]).mean())
+    return -float((error / np.maximum(np.maximum(error, size), LEAST_SIZE)).mean())
+
+
 def _warn_of_failures(
     values: Float64, axes: tuple[int, int], queries: Queries, panel: Panel
 ) -> None:
@@ -368,6 +383,11 @@ def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
     for p in items:
         require_probability(p, name)
     return items
+
+
+def generator_of(seed: int, series: Hashable, stream: int = 0) -> np.random.Generator:
+    """Randomness of a series by its id, the same whatever series are asked for beside it."""
+    return np.random.default_rng([seed, zlib.crc32(repr(series).encode()), stream])
 
 
 def at_ranks(quantiles: Float64, ranks: Float64) -> Float64:

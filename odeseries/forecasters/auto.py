@@ -20,7 +20,7 @@ from odeseries import plugins
 from odeseries.checkpoints import drawn_seed
 from odeseries.combining import Judged, Standing, averaged, combined, mean_score
 from odeseries.control import Budget
-from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks
+from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks, generator_of
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
 from odeseries.forecasters.baseline_network import REGRESSED
@@ -78,7 +78,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
 
     What is forecast is the weighted mean of the members' quantiles. Paths have these marginals,
     and the heaviest member's dependence in time and across targets: at every time they are put in
-    the order of its paths.
+    the order of its paths. Where some of these are equal, as at nights without sun, lots are drawn,
+    one for each path.
 
     Parameters
     ----------
@@ -269,7 +270,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
             return self.best_._drawn(queries, panel, n_samples, seed)
         size = max(n_samples, FEWEST_RANKED)
         paths = self.best_._drawn(queries, panel, size, seed)
-        ranks = (paths.argsort(0, kind="stable").argsort(0) + 0.5) / size
+        order = np.lexsort((_lots(queries, panel, size, seed), paths), axis=0)
+        ranks = (order.argsort(0) + 0.5) / size
         return at_ranks(self._quantiles(queries, panel, PATH_LEVELS), ranks[:n_samples])
 
     def _weighed(
@@ -319,6 +321,15 @@ def _defaults(n_targets: int) -> list[BaseForecaster]:
         LatentODEForecaster(),
         LatentODEForecaster(dynamics="mlp"),
     ]
+
+
+def _lots(queries: Queries, panel: Panel, n_paths: int, seed: int) -> Float64:
+    """A number for every path of a target of a series, (n_paths, n_rows, n_targets)."""
+    lots = np.empty((n_paths, len(queries.times), panel.n_targets))
+    for i in np.unique(queries.series):
+        rng = generator_of(seed, panel.ids[i], stream=1)
+        lots[:, queries.series == i] = rng.random((n_paths, 1, panel.n_targets))
+    return lots
 
 
 def _standing(forecaster: BaseForecaster) -> Standing:

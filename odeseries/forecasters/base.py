@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime as dt
 import os
-import zlib
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import field, replace
@@ -25,7 +24,7 @@ from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
 from odeseries.fitting import fit
-from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks
+from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks, generator_of
 from odeseries.forecasters.parts import N_HARMONICS
 from odeseries.frames import (
     Queries,
@@ -324,7 +323,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         paths = np.empty((n_samples, *values.shape[:2]))
         for i in np.unique(queries.series):
             rows = np.flatnonzero(queries.series == i)
-            rng = np.random.default_rng([seed, zlib.crc32(repr(panel.ids[i]).encode())])
+            rng = generator_of(seed, panel.ids[i])
             times = queries.times[rows] / self.horizon_
             ranks = self.copula_.ranks(times, n_samples, rng)
             paths[:, rows] = at_ranks(values[rows], ranks)

@@ -19,6 +19,8 @@ from odeseries.windows import Batch
 __all__ = ["BoostedNetwork"]
 
 FEWEST_TARGETS = 100
+FEWEST_GROUPS = 2
+"""Of targets from which different things are seen: trees that see one are judged by another."""
 MOST_TARGETS = 20_000
 NUMBERS = 4 * 10**8
 """In the columns of all channels, so that hundreds of channels take minutes, not hours."""
@@ -33,7 +35,8 @@ class BoostedNetwork(BaselineNetwork):
     halfway between the last value and the mean of what is seen, and its trees foretell the change.
     The quantiles are those of the errors of trees that had not seen the targets. What lies
     between or before the observations is left to the regression, and so is a channel with few
-    targets, or one where trees foretell a few wild values at the cost of all others.
+    targets, or with all of them after one history, or one where trees foretell a few wild values at
+    the cost of all others.
 
     Parameters
     ----------
@@ -87,6 +90,8 @@ class BoostedNetwork(BaselineNetwork):
         x = x[kept]
         parts = (seen.truth, seen.line, seen.level, seen.age, seen.group)
         truth, *begun, age, group = (examples.values(channel, part)[kept] for part in parts)
+        if len(torch.unique(group)) < FEWEST_GROUPS:
+            return None
         ends = [
             start + each.cross_fitted(x, truth - start, group)
             for each, start in zip(trees, begun, strict=True)

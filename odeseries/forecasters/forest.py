@@ -58,7 +58,7 @@ duplicates, time_col, id_col, device, random_state, verbose, max_time, callbacks
     Examples
     --------
     >>> import numpy as np, pandas as pd, odeseries as ode
-    >>> times = np.sort(np.random.default_rng(0).uniform(0, 60, 400))
+    >>> times = np.sort(np.random.default_rng(0).uniform(0, 60, 200))
     >>> y = pd.Series(np.sin(times) ** 3, index=times)
     >>> model = ode.ForestForecaster(horizon=2.0, random_state=0).fit(y)
     >>> bool(abs(model.predict([61.0]).iloc[0] - np.sin(61.0) ** 3) < 0.2)

@@ -63,7 +63,7 @@ checkpoint_dir
     Examples
     --------
     >>> import numpy as np, pandas as pd, odeseries as ode
-    >>> times = np.sort(np.random.default_rng(0).uniform(0, 20, 60))
+    >>> times = np.sort(np.random.default_rng(0).uniform(0, 20, 30))
     >>> y = pd.Series(np.sin(times), index=times)
     >>> model = ode.ODERNNForecaster(horizon=2.0, max_epochs=1, random_state=0).fit(y)
     >>> model.predict([20.5, 21.0]).shape

@@ -17,6 +17,8 @@ def known_inputs(
 ) -> Float64:
     """Covariates as given, else as the history knows them at the very time, else static ones.
 
+    What was static in the fit is held where the history of that series has one value of it.
+
     Parameters
     ----------
     given : DataFrame with n_rows rows, or None
@@ -41,9 +43,20 @@ def known_inputs(
         return out
     exact = _at_very_time(history.inputs, series, times)
     if any(schema.static):
-        held = history.inputs.at(series, times)
+        held = _constants(history.inputs, series)
         exact = np.where(np.isnan(exact) & np.array(schema.static), held, exact)
     return np.where(np.isnan(out), exact, out)
+
+
+def _constants(inputs: Panel, series: Int64) -> Float64:
+    """The one value that each covariate has in each series, NaN where it has none or several."""
+    out = np.full((len(series), len(inputs.channels)), np.nan)
+    for i in np.unique(series):
+        _, values = inputs.series(int(i))
+        if len(values):
+            lowest, highest = np.fmin.reduce(values), np.fmax.reduce(values)
+            out[series == i] = np.where(lowest == highest, lowest, np.nan)
+    return out
 
 
 def _at_very_time(inputs: Panel, series: Int64, times: Float64) -> Float64:

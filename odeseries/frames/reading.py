@@ -191,11 +191,12 @@ def _learn(
 
 
 def _static(inputs: Rows) -> tuple[bool, ...]:
-    """Whether each covariate is constant within every series."""
+    """Whether each covariate is constant within every series that has it."""
     if not inputs.channels:
         return ()
     grouped = pd.DataFrame(inputs.values).groupby(inputs.codes)
-    return tuple((grouped.max() == grouped.min()).all().tolist())
+    highest, lowest = grouped.max(), grouped.min()
+    return tuple(((highest == lowest) | highest.isna()).all().tolist())
 
 
 def _assemble(rows: Rows, duplicates: str, clock: Clock, origins: Float64 | None = None) -> Panel:

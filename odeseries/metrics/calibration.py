@@ -9,6 +9,12 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from odeseries.metrics.alignment import (
+    aligned,
+    aligned_levels,
+    aligned_samples,
+    refuse_reordered,
+)
 from odeseries.metrics.marginal import LEVELS
 from odeseries.panel import Float64
 
@@ -17,9 +23,9 @@ __all__ = ["by_lead", "coverage", "pit_from_quantiles", "pit_from_samples", "sha
 
 def coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> float:
     """Share of the observed values within ``[low, high]``; NaN if none was observed."""
-    y = np.asarray(truth, dtype=np.float64)
+    y, lower, upper = aligned(truth=truth, low=low, high=high)
     seen = np.isfinite(y)
-    inside = (y >= np.asarray(low)) & (y <= np.asarray(high))
+    inside = (y >= lower) & (y <= upper)
     return float(inside[seen].mean()) if seen.any() else float("nan")
 
 
@@ -31,7 +37,8 @@ def sharpness(low: npt.ArrayLike, high: npt.ArrayLike) -> float:
     Gneiting, T., Balabdaoui, F., Raftery, A. E. (2007). Probabilistic forecasts, calibration and
     sharpness. JRSS B 69, 243. Section 3.4.
     """
-    return float(np.mean(np.asarray(high, dtype=np.float64) - np.asarray(low, dtype=np.float64)))
+    lower, upper = aligned(low=low, high=high)
+    return float(np.mean(upper - lower))
 
 
 def by_lead(
@@ -67,7 +74,10 @@ def by_lead(
     >>> by_lead([1.0, 2.0], [0.5, 3.0], [0.0, 0.0], [1.0, 2.0], edges=[0, 1, 2])["width"].tolist()
     [1.0, 2.0]
     """
-    y, lower, upper = (np.asarray(a, dtype=np.float64) for a in (truth, low, high))
+    y, lower, upper = aligned(truth=truth, low=low, high=high)
+    if np.shape(lead) != y.shape:
+        raise ValueError(f"truth of shape {y.shape} needs a lead of each, not of {np.shape(lead)}.")
+    refuse_reordered("truth", truth, "lead", lead)
     seen = np.isfinite(y)
     inside = ((y >= lower) & (y <= upper)).astype(np.float64)
     ranges = pd.cut(pd.Series(lead).reset_index(drop=True), edges)
@@ -101,8 +111,8 @@ def pit_from_quantiles(
     Gneiting, T., Balabdaoui, F., Raftery, A. E. (2007). Probabilistic forecasts, calibration and
     sharpness. JRSS B 69, 243. Section 3.1.
     """
-    y, q = np.asarray(truth, dtype=np.float64)[..., None], np.asarray(quantiles, dtype=np.float64)
-    level = np.asarray(levels, dtype=np.float64)
+    y, q, level = aligned_levels(truth, quantiles, levels)
+    y = y[..., None]
     below, upto = (q < y).sum(-1), (q <= y).sum(-1)
     padded = np.concatenate([[0.0], level, [1.0]])
     inner = np.clip(below, 1, q.shape[-1] - 1)
@@ -139,7 +149,7 @@ def pit_from_samples(
     Czado, C., Gneiting, T., Held, L. (2009). Predictive Model Assessment for Count Data.
     Biometrics 65, 1254. Section 2.1.
     """
-    y, drawn = np.asarray(truth, dtype=np.float64), np.asarray(samples, dtype=np.float64)
+    y, drawn = aligned_samples(truth, samples)
     below = (drawn < y[..., None]).sum(-1)
     ties = (drawn == y[..., None]).sum(-1)
     place = np.random.default_rng(random_state).random(y.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from odeseries.metrics.alignment import aligned, aligned_levels, aligned_samples
 from odeseries.panel import Float64
 
 __all__ = ["LEVELS", "crps_from_quantiles", "crps_from_samples", "interval_score", "pinball_loss"]
@@ -41,8 +42,8 @@ def pinball_loss(
     >>> pinball_loss(3.0, [1.0, 4.0], levels=[0.25, 0.75]).tolist()
     [0.5, 0.25]
     """
-    level = np.asarray(levels, dtype=np.float64)
-    error = np.asarray(truth, dtype=np.float64)[..., None] - np.asarray(quantiles)
+    y, q, level = aligned_levels(truth, quantiles, levels)
+    error = y[..., None] - q
     return np.asarray(np.maximum(level * error, (level - 1) * error))
 
 
@@ -103,11 +104,12 @@ def crps_from_samples(
 
     Ferro, C. A. T. (2014). Fair scores for ensemble forecasts. QJRMS 140, 1917.
     """
-    drawn = np.sort(np.asarray(samples, dtype=np.float64), axis=-1)
+    y, drawn = aligned_samples(truth, samples)
+    drawn = np.sort(drawn, axis=-1)
     n = drawn.shape[-1]
     if n < 1 + fair:
         raise ValueError(f"n_samples={n}: at least {1 + fair} are needed.")
-    error = np.abs(drawn - np.asarray(truth, dtype=np.float64)[..., None]).mean(-1)
+    error = np.abs(drawn - y[..., None]).mean(-1)
     spread = (drawn * (2 * np.arange(1, n + 1) - n - 1)).sum(-1)
     return np.asarray(error - spread / (n * (n - fair)))
 
@@ -147,6 +149,6 @@ def interval_score(
     """
     if not 0 < coverage < 1:
         raise ValueError(f"coverage={coverage!r} is not a probability in (0, 1).")
-    y, lower, upper = (np.asarray(a, dtype=np.float64) for a in (truth, low, high))
+    y, lower, upper = aligned(truth=truth, low=low, high=high)
     outside = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
     return np.asarray(upper - lower + 2 / (1 - coverage) * outside)

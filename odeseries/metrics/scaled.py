@@ -10,6 +10,7 @@ import pandas as pd
 
 from odeseries.frames import Clock
 from odeseries.frames.stamps import read_stamps
+from odeseries.metrics.alignment import aligned
 
 __all__ = ["mase", "naive_error"]
 
@@ -37,7 +38,7 @@ def naive_error(times: Any, values: npt.ArrayLike, period: object) -> float:
     Raises
     ------
     ValueError
-        If no observation is a period later than another.
+        If no observation is a period later than another, or shapes differ.
 
     Examples
     --------
@@ -48,11 +49,13 @@ def naive_error(times: Any, values: npt.ArrayLike, period: object) -> float:
     stamps = read_stamps(pd.Index(times), "times")
     clock = Clock(stamps.kind, stamps.ticks.min().item(), stamps.unit)
     lag = clock.duration(period, "period")
-    t, y = clock.times(stamps, np.zeros(len(stamps))), np.asarray(values, dtype=np.float64)
+    t, y = aligned(times=clock.times(stamps, np.zeros(len(stamps))), values=values)
     order = np.argsort(t, kind="stable")
     order = order[np.isfinite(y[order])]
     t, y = t[order], y[order]
-    before = np.searchsorted(t, t - lag * (1 - 1e-9), "right") - 1
+    rounded = stamps.ticks if stamps.ticks.dtype.kind == "f" else t
+    slack = 1e-9 * lag + 4 * np.spacing(np.abs(rounded).max())
+    before = np.searchsorted(t, t - lag + min(slack, lag / 2), "right") - 1
     if not (before >= 0).any():
         raise ValueError(f"No observation is period={period!r} later than another.")
     return float(np.abs(y - y[before])[before >= 0].mean())
@@ -81,7 +84,7 @@ def mase(
     Raises
     ------
     ValueError
-        If the naive forecast can't be made, or makes no error on the history.
+        If the naive forecast can't be made, or makes no error on the history, or shapes differ.
 
     References
     ----------
@@ -94,5 +97,5 @@ def mase(
             "The history repeats itself exactly, so that the naive forecast makes no error and "
             "can't scale another's."
         )
-    error = np.abs(np.asarray(truth, dtype=np.float64) - np.asarray(forecast, dtype=np.float64))
-    return float(np.nanmean(error) / scale)
+    y, ours = aligned(truth=truth, forecast=forecast)
+    return float(np.nanmean(np.abs(y - ours)) / scale)

@@ -39,7 +39,7 @@ class QuantileScorer:
     >>> from sklearn.model_selection import cross_val_score
     >>> import odeseries as ode
     >>> from odeseries.metrics import crps_scorer
-    >>> data = ode.datasets.make_periodic(8, 30)
+    >>> data = ode.datasets.make_periodic(4, 20)
     >>> model = ode.LatentODEForecaster(1.0, max_epochs=1, random_state=0)
     >>> cv = ode.PanelSplit(2, random_state=0)
     >>> scores = cross_val_score(model, data, cv=cv, scoring=crps_scorer)

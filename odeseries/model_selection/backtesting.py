@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
+from odeseries.arguments import require_probability
 from odeseries.frames.foreign import as_pandas
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.model_selection.splitters import Fold, TimeSplit
@@ -39,10 +40,10 @@ def backtest(
     y : Series, DataFrame or array, optional
         The targets, row by row, if the columns of `X` are covariates.
     cv : TimeSplit
-        Where the cutoffs are, and how far each forecast goes; its ``targets`` are those of the
-        forecaster unless it has its own.
+        Where the cutoffs are, and how far each forecast goes; its ``time_col``, ``id_col`` and
+        ``targets`` are those of the forecaster, and may be left out.
     alpha : float or sequence of float
-        Probabilities of the quantiles, in (0, 1).
+        Different probabilities of the quantiles, in (0, 1).
     refit : bool
         Whether to fit at every cutoff. If not, the fit at the first cutoff serves all, and what
         lies up to a later one is passed as the history.
@@ -62,6 +63,9 @@ def backtest(
         If the data can't be split or used.
     TypeError
         If `cv` has no cutoffs.
+    ValueError
+        If `alpha` holds no probability, or one twice, or `cv` and the forecaster name different
+        columns.
 
     Examples
     --------
@@ -80,17 +84,52 @@ def backtest(
             f"cv={cv!r} has no cutoffs to forecast from: pass a TimeSplit. Scores of other splits "
             "are given by scikit-learn's cross_val_score."
         )
+    levels = _levels(alpha)
     X, y = as_pandas(X), as_pandas(y)
-    if isinstance(cv, TimeSplit) and cv.targets is None:
-        cv = replace(cv, targets=getattr(forecaster, "targets", None))
+    cv = _agreed(cv, forecaster) if isinstance(cv, TimeSplit) else cv
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
-    levels: list[float] = np.atleast_1d(np.asarray(alpha, dtype=np.float64)).tolist()
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
     run = delayed(_forecast)
     answers = Parallel(n_jobs=n_jobs)(run(forecaster, fitted, X, y, fold, levels) for fold in folds)
     parts = [_tidy(answer, rows, fold, levels) for answer, fold in zip(answers, folds, strict=True)]
     return pd.concat(parts, ignore_index=True)
+
+
+def _levels(alpha: float | Sequence[float]) -> list[float]:
+    """Different probabilities."""
+    levels: list[float] = np.atleast_1d(np.asarray(alpha, dtype=np.float64)).tolist()
+    for level in levels:
+        require_probability(level, "alpha")
+    if not levels or len(set(levels)) < len(levels):
+        raise ValueError(f"alpha={alpha!r} must name at least one probability, and none twice.")
+    return levels
+
+
+def _agreed(cv: TimeSplit, forecaster: Any) -> TimeSplit:
+    """The splitter with the columns of the forecaster where it has none."""
+    columns = {}
+    for name in ("time_col", "id_col", "targets"):
+        ours, theirs = getattr(cv, name), getattr(forecaster, name, None)
+        unknown = not hasattr(forecaster, name) or (name == "targets" and theirs is None)
+        if ours is not None and not unknown and not _may_be_same(ours, theirs):
+            raise ValueError(
+                f"cv has {name}={ours!r}, but the forecaster has {name}={theirs!r}: give the "
+                "forecaster what is right, and leave it out of cv."
+            )
+        columns[name] = theirs if ours is None else ours
+    return replace(cv, **columns)
+
+
+def _may_be_same(one: Any, other: Any) -> bool:
+    """Whether labels, or lists of them in any order, can name the same columns."""
+    return any(a == b for a in _readings(one) for b in _readings(other))
+
+
+def _readings(labels: Any) -> list[set[Hashable]]:
+    """What a label or a list of them can name; a tuple may be either."""
+    several = [set(labels)] if isinstance(labels, (list, tuple)) else []
+    return several if isinstance(labels, list) else [*several, {labels}]
 
 
 def _seen(X: Any, y: Any, fold: Fold) -> tuple[Any, Any]:

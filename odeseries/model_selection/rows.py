@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from odeseries.arguments import is_whole
 from odeseries.errors import DataError
 from odeseries.frames import Clock
+from odeseries.frames.foreign import as_pandas
 from odeseries.frames.layout import lay_out, named, number_ids
 from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
 from odeseries.panel import Int64
@@ -19,6 +21,9 @@ from odeseries.panel import Int64
 __all__ = ["Rows", "read_rows"]
 
 Bools = npt.NDArray[np.bool_]
+
+TEXT_OR_DATES = {"string", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
+"""What pandas calls columns that no forecaster takes for values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,12 +60,30 @@ class Rows:
 
     def length(self, value: object, name: str) -> Any:
         """A length of time, as what can be added to a time."""
-        Clock(self.kind, 0, None).duration(value, name)  # refuses what is none
+        number = Clock(self.kind, 0, None).duration(value, name)  # refuses what is none
         if self.kind == "number":
-            return value
+            return int(value) if is_whole(value) else number  # type: ignore[call-overload]
         length, unit = pd.Timedelta(value), self.when.unit  # type: ignore[arg-type, attr-defined]
         coarse = length.as_unit(unit)
         return coarse if coarse == length else length
+
+    def slack(self, horizon: Any, period: Any) -> Any:
+        """What rounding may add to a time: nothing to dates and to whole numbers."""
+        whole = self.when.dtype.kind == "i" and is_whole(horizon) and is_whole(period)
+        if self.kind != "number" or whole:
+            return 0 * horizon
+        return 1e-9 * horizon + 4 * np.spacing(np.abs(self.when).max())
+
+    def upto(self, time: Any, slack: Any) -> Bools:
+        """Whether each row lies at or before a time."""
+        return np.asarray(self.when <= time + slack, dtype=bool)
+
+    def snapped(self, time: Any, slack: Any) -> Any:
+        """The last stamp that differs from a time by its rounding; the time itself otherwise."""
+        if not slack:
+            return time
+        near = self.when[self.upto(time, slack) & ~self.upto(time - slack, 0)]
+        return near.max() if len(near) else time
 
     def stamps(self, given: Sequence[Any] | pd.Index, name: str) -> pd.Index:
         """An index of times of the same kind and zone."""
@@ -94,15 +117,42 @@ def read_rows(
     Raises
     ------
     DataError
-        If there are no rows, times or ids are missing or of no kind of time, or targets are no
-        columns.
+        If there are no rows, times or ids are missing or of no kind of time, targets are no
+        columns, or rows are only numbered though there is a column of text or dates.
     """
+    if time_col is None and y is None:
+        _require_times(X)
     table = lay_out(X, y, time_col=time_col, id_col=id_col)
     if not len(table.when):
         raise DataError("X has no rows, so that there is nothing to split.")
     stamps = read_stamps(table.when, table.time_label)
+    when = table.when
+    if stamps.ticks.dtype.kind == "i" and stamps.kind == "number":
+        when = pd.Index(stamps.ticks, name=when.name)  # differences of unsigned ones overflow
     codes, _ = number_ids(table.who, len(stamps))
     table, n_past = named(table, targets)
     wanted = table.values.iloc[:, : len(table.values.columns) - n_past]
     observed = wanted.notna().any(axis=1).to_numpy() | (not len(wanted.columns))
-    return Rows(table.when, table.who, codes, observed, table.values, stamps.kind)
+    return Rows(when, table.who, codes, observed, table.values, stamps.kind)
+
+
+def _require_times(X: object) -> None:
+    """Refuse a long frame without its column of times, whose row numbers would be the times."""
+    X = as_pandas(X)
+    if not isinstance(X, pd.DataFrame) or not _is_numbered(X.index):
+        return
+    for place, label in enumerate(X.columns):
+        kind = pd.api.types.infer_dtype(X.iloc[:, place], skipna=True)
+        if kind in TEXT_OR_DATES:
+            raise DataError(
+                f"The index of X only numbers its rows, and column {label!r} holds {kind}: name "
+                "the columns of a long frame, time_col= and id_col=, in the splitter as in the "
+                "forecaster, or put the times into the index."
+            )
+
+
+def _is_numbered(index: pd.Index) -> bool:
+    """Whether an index is 0, 1, 2, ..., in any order."""
+    if index.name is not None or not pd.api.types.is_integer_dtype(index.dtype):
+        return False
+    return np.array_equal(np.sort(index.to_numpy()), np.arange(len(index)))

@@ -51,7 +51,7 @@ class TimeSplit:
     cutoffs : time or sequence of times, optional
         The cutoffs themselves, instead of ``initial``, ``period`` and ``n_splits``.
     time_col, id_col : hashable, optional
-        Columns of a long frame.
+        Columns of a long frame, as the forecaster has them.
     targets : hashable or list of hashable, optional
         Columns that are forecast, as the forecaster has them; what the other columns hold then
         does not count as observed. All columns by default.
@@ -59,6 +59,8 @@ class TimeSplit:
     Notes
     -----
     A fold is a pair of positional indices, in the order of the rows, as scikit-learn wants them.
+    Times that are floats are compared but for their rounding, and a cutoff that falls on a row to
+    within it is the time of that row.
 
     References
     ----------
@@ -129,11 +131,13 @@ class TimeSplit:
         """
         rows = read_rows(X, y, self.time_col, self.id_col, self.targets)
         horizon = rows.length(self.horizon, "horizon")
+        period = horizon if self.period is None else rows.length(self.period, "period")
+        slack = rows.slack(horizon, period)
         if self.cutoffs is not None:
-            return self._given(rows, horizon)
+            return self._given(rows, horizon, slack)
         found: list[Fold] = []
-        for cutoff in self._backwards(rows, horizon):
-            fold = _fold(rows, cutoff, horizon)
+        for cutoff in self._backwards(rows, horizon, period, slack):
+            fold = _fold(rows, cutoff, horizon, slack)
             if len(fold.test):
                 found.append(fold)
             if len(found) == self.n_splits:
@@ -146,12 +150,12 @@ class TimeSplit:
             )
         return found[::-1]
 
-    def _given(self, rows: Rows, horizon: Any) -> list[Fold]:
+    def _given(self, rows: Rows, horizon: Any, slack: Any) -> list[Fold]:
         """Folds at the given cutoffs."""
         if any(value is not None for value in (self.initial, self.period, self.n_splits)):
             raise ValueError("Give cutoffs, or initial, period and n_splits, not both.")
         stamps = rows.stamps(_listed(self.cutoffs), "cutoffs").sort_values()
-        found = [_fold(rows, cutoff, horizon) for cutoff in stamps]
+        found = [_fold(rows, cutoff, horizon, slack) for cutoff in stamps]
         empty = next((fold.cutoff for fold in found if not len(fold.test)), None)
         if empty is not None:
             raise DataError(
@@ -160,19 +164,18 @@ class TimeSplit:
             )
         return found
 
-    def _backwards(self, rows: Rows, horizon: Any) -> Iterator[Any]:
+    def _backwards(self, rows: Rows, horizon: Any, period: Any, slack: Any) -> Iterator[Any]:
         """Cutoffs from the last one back."""
         seen = rows.when[rows.observed]
         if not len(seen):
             raise DataError("Nothing was observed: every value is NaN.")
-        period = horizon if self.period is None else rows.length(self.period, "period")
         initial = horizon if self.n_splits is not None else INITIAL_HORIZONS * horizon
         if self.initial is not None:
             initial = rows.length(self.initial, "initial")
         start, last = seen.min() + initial, seen.max() - horizon
         count = 0
-        while (cutoff := last - count * period) >= start:
-            yield cutoff
+        while (cutoff := last - count * period) >= start - slack:
+            yield rows.snapped(cutoff, slack)
             count += 1
 
 
@@ -190,7 +193,7 @@ class PanelSplit:
     random_state : int, optional
         Seed of the assignment; another one at every call by default.
     time_col, id_col : hashable, optional
-        Columns of a long frame.
+        Columns of a long frame, as the forecaster has them.
 
     Examples
     --------
@@ -249,10 +252,10 @@ def _listed(cutoffs: Any) -> Sequence[Any] | pd.Index:
     return [cutoffs] if pd.api.types.is_scalar(cutoffs) else cutoffs
 
 
-def _fold(rows: Rows, cutoff: Any, horizon: Any) -> Fold:
+def _fold(rows: Rows, cutoff: Any, horizon: Any, slack: Any) -> Fold:
     """Rows up to a cutoff and after it, of the series that are observed there."""
-    before = np.asarray(rows.when <= cutoff, dtype=bool)
-    after = ~before & np.asarray(rows.when <= cutoff + horizon, dtype=bool)
+    before = rows.upto(cutoff, slack)
+    after = ~before & rows.upto(cutoff + horizon, slack)
     known = rows.series_with(before)
     tested = after & known & rows.series_with(after)
     return Fold(cutoff, np.flatnonzero(before & known), np.flatnonzero(tested))

@@ -231,7 +231,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         y : array-like of shape (n,)
             Classes, of any type that sorts.
         sample_weight : array-like of shape (n,), optional
-            Weights of the rows.
+            Weights of the rows. One of weight 0 adds nothing but its class to ``classes_``.
 
         Returns
         -------
@@ -241,7 +241,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         budget = Budget(self.max_time)
         X, y = self._checked(X, y)
         self.classes_ = np.unique(y)
-        weights = self._weights(X, y, sample_weight)
+        X, y, weights = self._weighty(X, y, sample_weight)
         seed, store = begun(self, lambda: [X, np.asarray(y, str), weights])
         self._start(X, seed)
         self._inputs.learn(X, weights)
@@ -284,7 +284,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
             )
         X, y = self._checked(X, y, reset=first)
         self.classes_ = announced(y, classes, None if first else self.classes_)
-        weights = self._weights(X, y, sample_weight)
+        X, y, weights = self._weighty(X, y, sample_weight)
         seed = drawn_seed(self.random_state)
         if first:
             self._start(X, seed)
@@ -306,8 +306,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         """Probabilities of the classes, float64 of shape (n, n_classes), rows summing to one."""
         logits = self._logits(X)
         shares = np.exp(logits - logits.max(1, keepdims=True))
-        out: Float64 = shares / shares.sum(1, keepdims=True)
-        return out
+        return np.asarray(shares / shares.sum(1, keepdims=True))
 
     def predict_log_proba(self, X: Any) -> Float64:
         """Logarithms of the probabilities, finite where the probability rounds to zero."""
@@ -341,9 +340,11 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         return X, y
 
-    def _weights(self, X: Any, y: Any, sample_weight: Any) -> Float64:
-        """Weights of the rows times those of their classes, with a mean of 1."""
-        return row_weights(X, sample_weight, compute_sample_weight(self.class_weight, y))
+    def _weighty(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Float64]:
+        """Rows with a weight, and it times that of their class, with a mean of 1."""
+        weights = row_weights(X, sample_weight, compute_sample_weight(self.class_weight, y))
+        kept = weights > 0
+        return X[kept], y[kept], weights[kept] / weights[kept].mean()
 
     def _start(self, X: Any, seed: int) -> None:
         """Make an untrained network for rows like these."""
@@ -446,8 +447,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         x = self._inputs.tensor(X, self.device_, dtype)
         with self._threads():
             answers = torch.cat([function(net, part) for part in torch.split(x, PREDICT_ROWS)])
-        out: Float64 = answers.double().cpu().numpy()
-        return out
+        return np.asarray(answers.double().cpu().numpy())
 
 
 def _averaged(net: ODENet, views: Iterable[Tensor]) -> Tensor:

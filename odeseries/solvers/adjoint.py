@@ -43,7 +43,7 @@ def adjoint(job: Job, y0: Tensor, times: Tensor, parameters: tuple[Tensor, ...])
 
     where a jumps by the derivative of L at each time, and y starts afresh from the solution. The
     integral is taken by a Gauss-Legendre rule on every step, which the choice of the steps does
-    not see (seminorm). Derivatives by the times are those of the exact solution.
+    not see (seminorm).
 
     References
     ----------
@@ -57,7 +57,7 @@ def adjoint(job: Job, y0: Tensor, times: Tensor, parameters: tuple[Tensor, ...])
 
 
 class _Adjoint(torch.autograd.Function):
-    """The states as a function of initial states, times and parameters."""
+    """The states as a function of initial states and parameters."""
 
     @staticmethod
     def forward(ctx: Any, job: Job, y0: Tensor, times: Tensor, *parameters: Tensor) -> Tensor:
@@ -72,11 +72,11 @@ class _Adjoint(torch.autograd.Function):
         """Go back from time to time."""
         y0, times, ys, *parameters = ctx.saved_tensors
         if torch.is_grad_enabled():
-            return None, *ctx.job.through_steps(y0, times, tuple(parameters), grad)
-        back = _Backward(ctx.job, times.detach(), ys.detach(), tuple(parameters))
+            by_start, *more = ctx.job.through_steps(y0, times, tuple(parameters), grad)
+            return None, by_start, None, *more
+        back = _Backward(ctx.job, times, ys.detach(), tuple(parameters))
         at_start = back.adjoint_at_start(grad)
-        by_times = back.by_times(at_start, grad) if ctx.needs_input_grad[2] else None
-        return None, at_start + grad[:, 0], by_times, *back.totals
+        return None, at_start + grad[:, 0], None, *back.totals
 
 
 class _Backward:
@@ -134,16 +134,6 @@ class _Backward:
             slope = self.job.field(t, y)
             found = input_gradients([slope], [a * factor], self.parameters)
         self.totals = added(self.totals, found)
-
-    def by_times(self, at_start: Tensor, grad: Tensor) -> Tensor:
-        """Derivatives by the times, given the adjoint at the first ones."""
-        weights = torch.cat([-at_start[:, None], grad[:, 1:]], 1)
-        slopes = [
-            self.job.field(column(self.times[:, k], y).to(y.dtype), y)
-            for k, y in enumerate(self.ys.unbind(1))
-        ]
-        products = (weights * torch.stack(slopes, 1)).flatten(2).sum(2)
-        return products.to(self.times.dtype)
 
     def _check_status(self, status: Tensor, k: int) -> None:
         """Raise where a row can't be taken back."""

@@ -37,7 +37,7 @@ def checkpointed(job: Job, y0: Tensor, times: Tensor, parameters: tuple[Tensor, 
 
 
 class _Checkpointed(torch.autograd.Function):
-    """The states as a function of initial states, times and parameters."""
+    """The states as a function of initial states and parameters."""
 
     @staticmethod
     def forward(ctx: Any, job: Job, y0: Tensor, times: Tensor, *parameters: Tensor) -> Tensor:
@@ -57,15 +57,15 @@ class _Checkpointed(torch.autograd.Function):
         y0, times, *rest = ctx.saved_tensors
         parameters = tuple(rest[: ctx.n_parameters])
         if torch.is_grad_enabled():
-            return None, *ctx.job.through_steps(y0, times, parameters, grad)
+            by_start, *by_parameters = ctx.job.through_steps(y0, times, parameters, grad)
+            return None, by_start, None, *by_parameters
         blocks = _unpacked(ctx.numbers, rest[ctx.n_parameters :])
-        needed = times.detach().requires_grad_(ctx.needs_input_grad[2])
-        totals: Sequence[Tensor | None] = [None] * (1 + len(parameters))
+        totals: Sequence[Tensor | None] = [None] * len(parameters)
         by_end: Tensor | None = None
         for block in reversed(blocks):
-            by_end, *more = _through(ctx.job, block, (needed, *parameters), grad, by_end)
+            by_end, *more = _through(ctx.job, block, times, parameters, grad, by_end)
             totals = added(totals, more)
-        return None, by_end, *totals
+        return None, by_end, None, *totals
 
 
 def _unpacked(numbers: list[tuple[int, int]], tensors: list[Any]) -> list[Block]:
@@ -75,15 +75,20 @@ def _unpacked(numbers: list[tuple[int, int]], tensors: list[Any]) -> list[Block]
 
 
 def _through(
-    job: Job, block: Block, inputs: tuple[Tensor, ...], grad: Tensor, by_end: Tensor | None
+    job: Job,
+    block: Block,
+    times: Tensor,
+    parameters: tuple[Tensor, ...],
+    grad: Tensor,
+    by_end: Tensor | None,
 ) -> tuple[Tensor | None, ...]:
-    """Gradients with respect to the states before a block and to times and parameters.
+    """Gradients with respect to the states before a block and to parameters.
 
     ``by_end`` are those with respect to the states after it.
     """
     with torch.enable_grad():
         y = block.y.detach().requires_grad_()
-        whole = Clock.of(inputs[0])
+        whole = Clock.of(times)
         clock = whole.take(block.rows)
         sink = Dense(job.engine.polynomials, y, clock)
         if block.first:
@@ -95,4 +100,4 @@ def _through(
     outputs, grads = [states], [grad.flatten(0, 1)[places]]
     if by_end is not None:
         outputs, grads = [*outputs, end], [*grads, by_end]
-    return input_gradients(outputs, grads, (y, *inputs))
+    return input_gradients(outputs, grads, (y, *parameters))

@@ -23,7 +23,7 @@ def differentiable(
     """Integrate once, with gradients as the options say; failed rows may be infinite or NaN."""
     if options.gradient in WAYS and torch.is_grad_enabled():
         t = Clock.of(times).at(torch.zeros_like(times[:, 0]), y0)
-        learned = dependencies(field, t, y0, options.parameters)
-        if learned or y0.requires_grad or times.requires_grad:
+        field, learned = dependencies(field, t, y0, options.parameters)
+        if learned or y0.requires_grad:
             return WAYS[options.gradient](Job(engine, field, options), y0, times, learned)
     return engine.march_all(field, y0, Clock.of(times), options)

@@ -19,15 +19,15 @@ from odeseries.interfaces import (
     SolverStats,
     VectorField,
 )
+from odeseries.solvers.grids import over_budget
+from odeseries.solvers.options import learned, options_of
 from odeseries.solvers.outputs import polynomial
-from odeseries.solvers.rows import column
+from odeseries.solvers.rows import apart, column, status_of, stood_in
 from odeseries.solvers.runge_kutta import RowSteps
 from odeseries.solvers.solve import (
     check_state,
     checked_field,
     explained,
-    learned_by,
-    options_of,
     per_row,
     solved,
 )
@@ -160,22 +160,28 @@ def solve_event(
     options = replace(
         options_of(step, n_steps, rtol, atol, max_steps),
         gradient=gradient,
-        parameters=(*parameters, *learned_by(dynamics)),
+        parameters=learned(dynamics, parameters),
     )
+    method.check(y0)
     field, asked = checked_field(dynamics), _Asked(event, direction)
-    at, found, search = _searched(method, field, y0, times, options, asked)
+    over = torch.zeros(len(y0), dtype=torch.bool, device=y0.device)
+    if on_failure == "nan" and not method.adaptive:
+        over = over_budget(times, options)
+    at, found, search = _searched(method, field, y0, times, options, asked, over)
     _report(search, found, times, on_failure, on_no_event)
     ends = torch.where(found, at, times[:, 0].detach())
     until = torch.stack([times[:, 0], ends], 1)
     again = _on_the_same_grid(options, times)
-    states = solved(dynamics, y0, until, method, again, None, "raise").ys[:, -1]
-    at, states = _differentiable(field, event, ends, states, found)
+    last = solved(dynamics, y0, until, method, again, None, on_failure)
+    status = torch.where(found, last.status, search.status)
+    found = found & (status == Solver.OK)
+    at, states = _differentiable(field, event, ends, last.ys[:, -1], found)
     return Event(
         torch.where(found, at, torch.nan),
         torch.where(column(found, states), states, torch.nan),
         found,
         search.stats,
-        search.status,
+        status,
     )
 
 
@@ -240,14 +246,24 @@ def _searched(
     times: Tensor,
     options: SolveOptions,
     asked: _Asked,
+    over: Tensor,
 ) -> tuple[Tensor, Tensor, Solution]:
-    """Times of crossings, the rows that have one, and the solve up to there."""
-    clock = Clock.of(times.detach())
+    """Times of crossings, the rows that have one, and the solve up to there.
+
+    Rows that need too many steps have failed; they and those without a way to go stay apart.
+    """
+    y0, times = y0.detach(), times.detach()
+    still = over | (times[:, -1] == times[:, 0])
+    rest = torch.where(over, Solver.STEP_BUDGET, status_of(y0))
+    if bool(still.any()):
+        y0, times = apart(still, y0, torch.where(still[:, None], times[:, :1], times))
+    clock = Clock.of(times)
     watch = _Watch(asked, clock, y0, method.polynomials)
-    search = method.march_all(watch.halted(field), y0.detach(), clock, options, watch)
+    search = method.march_all(watch.halted(field), y0, clock, options, watch)
     elapsed = watch.located()
     # The last of steps of a given length may go beyond the last time.
-    found = watch.found & (elapsed <= clock.span)
+    found = watch.found & (elapsed <= clock.span) & ~still
+    search = replace(search, status=torch.where(still, rest, search.status))
     return torch.addcmul(clock.start, clock.sign, elapsed), found, search
 
 
@@ -271,12 +287,16 @@ def _report(
 def _differentiable(
     field: VectorField, event: Condition, at: Tensor, states: Tensor, found: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Times and states of crossings, with their derivatives."""
-    t = column(at, states).to(states.dtype)
-    value = event(t, states)
+    """Times and states of crossings, with their derivatives; other rows have none."""
+    # What is infinite or NaN in other rows would reach what the event has learned.
+    usual, t = states, at
+    if not bool(found.all()):
+        usual, t = stood_in(~found, states), stood_in(~found, at)
+    t = column(t, states).to(states.dtype)
+    value = event(t, usual)
     if not value.requires_grad:
         return at, states
-    speed, slope = _speed(field, event, t, states.detach())
+    speed, slope = _speed(field, event, t, usual.detach())
     moving: tuple[Tensor, Tensor] = _AtCrossing.apply(
         at, states, value, torch.where(found, speed, 1), slope
     )  # type: ignore[no-untyped-call]  # torch

@@ -108,8 +108,42 @@ class Job:
         """Gradients by the graph of all steps, which can be differentiated again."""
         # No graph of a compiled step can be.
         options = replace(self.options, compile=False)
+        gate = _Gate()
+        y0 = gate.behind(y0)
         solution = self.engine.march_all(self.field, y0, Clock.of(times), options)
-        return input_gradients([solution.ys], [grad], (y0, times, *parameters), create_graph=True)
+        found = input_gradients([solution.ys], [grad], (y0, *parameters), create_graph=True)
+        gate.open = True
+        return found
+
+
+class _Gate:
+    """Between tensors and those before them, open to gradients only when it is opened.
+
+    A tensor before the initial states may be a parameter of the field too, whose gradient is
+    that of the field alone.
+    """
+
+    open = False
+
+    def behind(self, x: Tensor) -> Tensor:
+        """The tensor behind the gate."""
+        out: Tensor = _Passage.apply(x, self)  # type: ignore[no-untyped-call]  # torch
+        return out
+
+
+class _Passage(torch.autograd.Function):
+    """The tensor itself."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gate: _Gate) -> Tensor:
+        """Hand it on."""
+        ctx.gate = gate
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
+        """Hand the gradient on, or nothing."""
+        return grad if ctx.gate.open else None, None
 
 
 def added(totals: Sequence[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:

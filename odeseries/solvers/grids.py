@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -11,7 +12,7 @@ from odeseries.errors import IntegrationError, SolverError
 from odeseries.interfaces import SolveOptions
 from odeseries.solvers.rows import stood_in
 
-__all__ = ["Grid", "steps_over"]
+__all__ = ["Grid", "over_budget"]
 
 SLACK = 1e-9
 """Share of a step by which rounding may make a span longer than a number of steps."""
@@ -49,14 +50,8 @@ class Grid:
         """
         elapsed = times - times[:, :1]
         span = elapsed[:, -1]
-        if options.step is not None:
-            needed = steps_over(span, options.step)
-            step = torch.sign(span) * options.step
-        elif options.n_steps is not None:
-            needed = torch.where(span == 0, 0.0, float(options.n_steps))
-            step = span / options.n_steps
-        else:
-            raise SolverError("A method of fixed steps needs step or n_steps: give one of them.")
+        needed = _needed(span, options)
+        step = _signed_step(span, options)
         _check_budget(needed, step, span, options.max_steps)
         return cls(times[:, 0], step, needed.long(), elapsed)
 
@@ -78,9 +73,25 @@ class Grid:
         )
 
 
-def steps_over(span: Tensor, step: float | Tensor) -> Tensor:
-    """Steps of a given length that reach over spans, in the dtype of these."""
-    return (span.abs() / step).ceil()
+def over_budget(times: Tensor, options: SolveOptions) -> Tensor:
+    """Rows of times (batch, n_times) that would need more steps than are allowed."""
+    return _needed((times[:, -1] - times[:, 0]).detach(), options) > options.max_steps
+
+
+def _needed(span: Tensor, options: SolveOptions) -> Tensor:
+    """Steps that reach over spans, in the dtype of these."""
+    if options.step is not None:
+        return (span.abs() / options.step).ceil()
+    if options.n_steps is not None:
+        return torch.where(span == 0, 0.0, float(options.n_steps))
+    raise SolverError("A method of fixed steps needs step or n_steps: give one of them.")
+
+
+def _signed_step(span: Tensor, options: SolveOptions) -> Tensor:
+    """Length of a step in the direction of the times."""
+    if options.step is not None:
+        return torch.sign(span) * options.step
+    return span / cast("int", options.n_steps)
 
 
 def _check_budget(needed: Tensor, step: Tensor, span: Tensor, max_steps: int) -> None:

@@ -13,7 +13,7 @@ from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Noise, Solver, VectorField
 from odeseries.solvers.philox import philox
 
-__all__ = ["check_method", "noise_of", "row_seeds"]
+__all__ = ["check_method", "noise_of", "row_seeds", "whole_seed"]
 
 NOISE_TYPES = ("diagonal", "scalar", "additive", "general")
 SDE_TYPES = ("ito", "stratonovich")
@@ -33,12 +33,18 @@ def row_seeds(seed: int, ids: Iterable[Hashable]) -> Tensor:
     -------
     Tensor of int64, shape (batch,)
 
+    Raises
+    ------
+    SolverError
+        If the seed is no whole number.
+
     Examples
     --------
     >>> from odeseries import row_seeds
     >>> bool(row_seeds(0, ["a", "b"])[1] == row_seeds(0, ["b"])[0])
     True
     """
+    seed = whole_seed(seed)
     digests = [blake2b(repr((seed, one)).encode(), digest_size=8).digest() for one in ids]
     keys = [int.from_bytes(digest, "little", signed=True) for digest in digests]
     return torch.tensor(keys, dtype=torch.int64)
@@ -161,12 +167,22 @@ def _keys(seed: int | Tensor | torch.Generator, y0: Tensor) -> Tensor:
     if isinstance(seed, torch.Generator):
         drawn = torch.randint(2**62, (1,), generator=seed, device=seed.device)
         return _spread(int(drawn), y0)
+    return _spread(whole_seed(seed, ", a torch.Generator, or a key of int64 for every row"), y0)
+
+
+def whole_seed(seed: object, others: str = "") -> int:
+    """The seed as an int, if it is one of any library's.
+
+    Raises
+    ------
+    SolverError
+        If it is none; it says that an int is to be given, or what else.
+    """
     try:
-        return _spread(operator.index(seed), y0)
+        return int(operator.index(seed))  # type: ignore[arg-type]  # which it says if it is not
     except TypeError:
         raise SolverError(
-            f"seed={seed!r} is of the type {type(seed).__name__}: give an int, a torch.Generator, "
-            f"or a key of int64 for every row."
+            f"seed={seed!r} is of the type {type(seed).__name__}: give an int{others}."
         ) from None
 
 

@@ -209,7 +209,6 @@ def sink_for(
     ``exact`` says that the last step of every row ends at its last time, and not beyond it;
     ``adaptive`` that rows agree with themselves in another batch up to rounding only.
     """
-    # The end's derivative with respect to its time is that of the interpolation.
-    if exact and clock.elapsed.shape[1] == 2 and not clock.elapsed.requires_grad:
+    if exact and clock.elapsed.shape[1] == 2:
         return Ends(y0)
     return (Dense if adaptive else ExactDense)(polynomials, y0, clock)

@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import VectorField
+from odeseries.solvers.inference import differentiable_again, outside_inference
+from odeseries.solvers.noise import whole_seed
 
 __all__ = ["Costs", "Regularised", "random_end"]
 
@@ -63,7 +65,7 @@ class Regularised(nn.Module):
     Raises
     ------
     SolverError
-        If ``n_probes`` is less than 1.
+        If ``n_probes`` is less than 1, or the seed is none.
 
     References
     ----------
@@ -91,14 +93,15 @@ class Regularised(nn.Module):
         self.field = field
         self.start = torch.cat([y0, torch.zeros_like(y0[..., :1]).expand(*y0.shape[:-1], 2)], -1)
         shape = (n_probes, *y0.shape)
-        signs = torch.randint(2, shape, generator=_generator(seed), dtype=torch.int8)
+        source = _generator(seed)
+        signs = torch.randint(2, shape, generator=source, dtype=torch.int8, device=source.device)
         self.probes = (2 * signs - 1).to(y0.detach())
 
     def forward(self, t: Tensor, state: Tensor) -> Tensor:
         """Slope of the states and of their costs, (batch, ..., state_dim + 2)."""
         learning = torch.is_grad_enabled()
-        with torch.enable_grad():
-            y = state[..., :-2]
+        with outside_inference(), torch.enable_grad():
+            t, y = differentiable_again(t), differentiable_again(state[..., :-2])
             y = y if learning and y.requires_grad else y.detach().requires_grad_()
             slope = self.field(t, y)
             norms = [_squared(row) for row in self._rows(slope, y, create_graph=learning)]
@@ -151,7 +154,8 @@ def random_end(
     r"""Times whose last ones are drawn anew around themselves, to regularise a field.
 
     A row's last time :math:`t_n` becomes uniform on
-    :math:`t_n \pm s \, (t_n - t_{n-1})`, so that the field can't rely on where it is read.
+    :math:`t_n \pm s \, (t_n - t_{n-1})`, so that the field can't rely on where it is read. A single
+    time stays as it is.
 
     Parameters
     ----------
@@ -162,17 +166,18 @@ def random_end(
     seed : int or torch.Generator
         Randomness. A generator is advanced; global ones are left alone.
     mask : Tensor of bool, shape (batch, n_times), optional
-        False at padding; the last valid time of a row is drawn anew.
+        False at padding, wherever it is; the last valid time of a row is drawn anew.
 
     Returns
     -------
     Tensor
-        Of the shape of ``times``.
+        Of the shape of ``times``, or of the mask if there is one; whole numbers become float64.
 
     Raises
     ------
     SolverError
-        If the spread is out of range, so that times might not be sorted.
+        If the spread is out of range, so that times might not be sorted, if the shapes don't fit,
+        or the seed is none.
 
     References
     ----------
@@ -189,16 +194,43 @@ def random_end(
     """
     if not 0 <= spread < 1:
         raise SolverError(f"spread={spread} must be at least 0 and less than 1.")
-    width = times.shape[-1]
-    valid = torch.ones_like(times, dtype=torch.bool) if mask is None else mask
-    last = torch.where(valid, torch.arange(width, device=times.device), 0).amax(-1, keepdim=True)
-    end, before = times.gather(-1, last), times.gather(-1, (last - 1).clamp(min=0))
-    share = torch.rand(last.shape, generator=_generator(seed), dtype=torch.float64).to(times)
-    return times.scatter(-1, last, end + spread * (2 * share - 1) * (end - before))
+    times, valid = _rows_of_times(times, mask)
+    place = torch.where(valid, torch.arange(times.shape[-1], device=times.device), -1)
+    last = place.amax(-1, keepdim=True)
+    before = torch.where(place < last, place, -1).amax(-1, keepdim=True)
+    # Where there is none it is the last one, and in a row of padding the first.
+    last, before = last.clamp(min=0), torch.where(before < 0, last, before).clamp(min=0)
+    end, source = times.gather(-1, last), _generator(seed)
+    share = torch.rand(last.shape, generator=source, dtype=torch.float64, device=source.device)
+    moved = spread * (2 * share.to(times) - 1) * (end - times.gather(-1, before))
+    return times.scatter(-1, last, end + moved)
+
+
+def _rows_of_times(times: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Times that are no whole numbers, and which of them are valid, of one shape."""
+    times = times if times.is_floating_point() else times.double()
+    if mask is None:
+        fits, mask = times.ndim in (1, 2), torch.ones_like(times, dtype=torch.bool)
+    else:
+        fits = mask.ndim in (1, 2) and mask.dtype == torch.bool
+        fits &= times.shape in (mask.shape, mask.shape[-1:])
+    if not fits or times.shape[-1] == 0:
+        raise SolverError(
+            f"times has the shape {tuple(times.shape)} and mask {tuple(mask.shape)} of "
+            f"{mask.dtype}: give times (n_times,) or (batch, n_times), and a mask of bool, "
+            f"(batch, n_times)."
+        )
+    return times.expand(mask.shape), mask
 
 
 def _generator(seed: int | torch.Generator) -> torch.Generator:
-    return seed if isinstance(seed, torch.Generator) else torch.Generator().manual_seed(seed)
+    """The generator, or a new one from a seed as ``solve`` takes it."""
+    if isinstance(seed, torch.Generator):
+        return seed
+    whole = whole_seed(seed, " or a torch.Generator")
+    if not -(2**63) <= whole < 2**64:
+        raise SolverError(f"seed={whole} has more than 64 bits: give an int from 0 to 2**64 - 1.")
+    return torch.Generator().manual_seed(whole)
 
 
 def _squared(x: Tensor) -> Tensor:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solver
+from odeseries.interfaces import Solution, Solver, SolverStats
 
-__all__ = ["column", "healed", "resting", "status_of", "stood_in"]
+__all__ = ["apart", "chosen", "column", "healed", "resting", "status_of", "stood_in"]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -48,3 +48,23 @@ def stood_in(failed: Tensor, values: Tensor) -> Tensor:
     """
     healthy = int(failed.int().argmin())
     return torch.where(column(failed, values), values[healthy], values)
+
+
+def apart(rows: Tensor, y0: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:
+    """States and times of a solve in which rows stay where the first of the others starts."""
+    start = stood_in(rows, times[:, :1]).expand_as(times)
+    return stood_in(rows, y0), torch.where(rows[:, None], start, times)
+
+
+def chosen(rows: Tensor, some: Solution, others: Solution) -> Solution:
+    """One solution in these rows, and another one in the others."""
+
+    def picked(a: Tensor, b: Tensor) -> Tensor:
+        return torch.where(column(rows, a), a, b)
+
+    stats = SolverStats(
+        picked(some.stats.nfe, others.stats.nfe),
+        picked(some.stats.accepted, others.stats.accepted),
+        picked(some.stats.rejected, others.stats.rejected),
+    )
+    return Solution(picked(some.ys, others.ys), stats, picked(some.status, others.status))

@@ -11,15 +11,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
+from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField, no_work
 from odeseries.solvers import tableaux
+from odeseries.solvers.by_times import with_times
 from odeseries.solvers.compiling import CompiledSteps
 from odeseries.solvers.differentiable import differentiable
 from odeseries.solvers.gradients import GRADIENTS, Engine
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
-from odeseries.solvers.rows import healed, status_of, stood_in
+from odeseries.solvers.rows import apart, chosen, healed, resting, status_of
 from odeseries.solvers.stepping import Clock, Pace, Scheme, march
 from odeseries.solvers.tableaux import Tableau
 from odeseries.solvers.tapes import Block, Listener, Replay, Window
@@ -52,22 +53,49 @@ class RowSteps(Engine):
     def integrate(
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
     ) -> Solution:
-        """Integrate every row over its own times.
+        """Integrate every row over its own times; one that stays at a time stays as it is.
 
         Raises
         ------
         SolverError
             If a row needs more than ``options.max_steps`` fixed steps; nothing is evaluated then.
         """
+        self.check(y0)
+        if times.requires_grad and torch.is_grad_enabled():
+
+            def integrated(y0: Tensor, times: Tensor) -> Solution:
+                return self._apart(field, y0, times, options)
+
+            return with_times(field, y0, times, integrated)
+        return self._apart(field, y0, times.detach(), options)
+
+    def check(self, y0: Tensor) -> None:
+        """Refuse states that the method can't move."""
+
+    def _apart(
+        self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
+    ) -> Solution:
+        """Integrate the rows that have a way to go."""
+        still = times[:, -1] == times[:, 0]
+        if not bool(still.any()):
+            return self._healed(field, y0, times, options)
+        rest = Solution(resting(y0, times.shape[1]), no_work(len(y0), y0.device), status_of(y0))
+        if bool(still.all()):
+            return rest
+        moving = self._healed(field, *apart(still, y0, times), options)
+        return chosen(still, rest, moving)
+
+    def _healed(
+        self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
+    ) -> Solution:
+        """Integrate, so that rows that fail spoil no gradients."""
         solution = differentiable(self, field, y0, times, options)
         failed = solution.status != self.OK
         if not (solution.ys.requires_grad and bool(failed.any())):
             return solution
 
         def again() -> Tensor:
-            start = stood_in(failed, times[:, :1]).expand_as(times)
-            resting = torch.where(failed[:, None], start, times)
-            return differentiable(self, field, stood_in(failed, y0), resting, options).ys
+            return differentiable(self, field, *apart(failed, y0, times), options).ys
 
         return replace(solution, ys=healed(failed, solution.ys, again))
 

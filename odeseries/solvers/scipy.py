@@ -63,7 +63,7 @@ class SciPy(Solver):
         if not (torch.is_grad_enabled() and len(y0)):
             return self.solved(field, y0, times, options)
         t = column(times[:, 0].detach(), y0).to(y0.dtype)
-        learned = dependencies(field, t, y0, options.parameters)
+        field, learned = dependencies(field, t, y0, options.parameters)
         sought = bool(learned) or y0.requires_grad
         if times.requires_grad or (sought and options.gradient != "adjoint"):
             raise SolverError(

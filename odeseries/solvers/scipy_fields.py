@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from odeseries.interfaces import SolveOptions, Solver, VectorField
+from odeseries.solvers.inference import outside_inference
 from odeseries.solvers.rows import column
 
 __all__ = ["Array", "Path", "RowField", "System", "Trajectory"]
@@ -112,10 +113,10 @@ class RowField:
 
     def jacobian(self, elapsed: float, y: Array) -> Array:
         """Derivative of the slope by the state, (size, size)."""
-        with torch.enable_grad():
+        with outside_inference(), torch.enable_grad():
             state = self.tensor(y).requires_grad_()
             slopes = self.slope(elapsed, state).flatten().unbind()
-        rows = [_derivative(slope, state) for slope in slopes]
+            rows = [_derivative(slope, state) for slope in slopes]
         jacobian: Array = torch.stack(rows).double().cpu().numpy()
         self.finite = self.smooth = bool(np.isfinite(jacobian).all())
         return jacobian

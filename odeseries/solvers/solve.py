@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from odeseries import plugins
 from odeseries.errors import CompileError, IntegrationError, SolverError
@@ -23,17 +23,14 @@ from odeseries.interfaces import (
 )
 from odeseries.nets import StateNetwork, unrolled
 from odeseries.solvers.gradients import GRADIENTS
-from odeseries.solvers.grids import steps_over
+from odeseries.solvers.grids import over_budget
 from odeseries.solvers.noise import check_method, noise_of
-from odeseries.solvers.rows import column, healed, status_of, stood_in
+from odeseries.solvers.options import learned, options_for_users, options_of
+from odeseries.solvers.rows import apart, column, healed, status_of
 from odeseries.solvers.whole_steps import PerceptronField
 
-__all__ = ["options_for_users", "solve"]
+__all__ = ["options_for_users", "options_of", "solve"]
 
-USERS_OPTIONS = ("step", "n_steps", "rtol", "atol", "max_steps", "gradient", "compile")
-"""What the ``solver_params`` of an estimator may hold."""
-
-DEFAULT_STEPS = 20
 CAUSES = {
     Solver.NON_FINITE: "the state or its derivative became infinite or NaN",
     Solver.STEP_BUDGET: "max_steps were used up",
@@ -48,21 +45,6 @@ REMEDIES = {
     Solver.BLOW_UP: "See whether the solution exists there, bound the field, or learn more slowly",
     Solver.STIFF: 'Use an implicit method such as "torchdiffeq:scipy_radau", or bound the field',
 }
-
-
-def options_for_users(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The ``solver_params`` of an estimator, to be passed on to `solve`.
-
-    Raises
-    ------
-    ValueError
-        If there is an option that is not for users, or that does not exist.
-    """
-    unknown = next((key for key in given if key not in USERS_OPTIONS), None)
-    if unknown is not None:
-        known = ", ".join(map(repr, USERS_OPTIONS))
-        raise ValueError(f"solver_params has {unknown!r}, but a solver takes {known}.")
-    return dict(given)
 
 
 def solve(
@@ -94,8 +76,12 @@ def solve(
         States at the first time of each row, of a floating dtype, which the solution keeps.
     times : Tensor of shape (n_times,) or (batch, n_times)
         Shared or per row; monotone in either direction, repeats allowed. Time runs in their
-        dtype, relative to each row's first one. Ordinary dynamics solved by the package's own
-        methods have derivatives by them.
+        dtype, relative to each row's first one. A field is given ``t`` in the dtype of the
+        states, and so are the flow and the inputs of a driven dynamics: far from zero, as with
+        seconds since 1970 in float32, which are 128 s apart, it loses its digits. Subtract an
+        origin from the times beforehand. Ordinary dynamics solved by the package's own
+        methods have derivatives by them, whatever the steps: those of the exact solution, which
+        are the slopes of the states found.
     solver : str, Solver class or Solver, default="rk4"
         Method. Those of torchdiffeq, such as ``"torchdiffeq:dopri5"``, are made for shared
         times, the package's own for private ones. A stochastic dynamics is integrated by
@@ -169,7 +155,7 @@ def solve(
     options = replace(
         options_of(step, n_steps, rtol, atol, max_steps),
         gradient=gradient,
-        parameters=(*parameters, *learned_by(dynamics)),
+        parameters=learned(dynamics, parameters),
         compile=compile,
     )
     noise = noise_of(dynamics, y0, seed)
@@ -186,10 +172,11 @@ def solved(
     on_failure: str,
 ) -> Solution:
     """Integrate over checked times of shape (batch, n_times), with options put together."""
+    method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
     if isinstance(dynamics, Dynamics) and dynamics.closed_form and noise is None:
+        _check_known(options.gradient)
         solution = _closed(dynamics, y0, times)
     else:
-        method = solver if isinstance(solver, Solver) else plugins.get("solver", solver)()
         check_method(method, noise)
         _check_gradient(method, options.gradient)
         _check_times(method, times)
@@ -216,10 +203,9 @@ def _integrated(
     on_failure: str,
 ) -> Solution:
     """The solution; rows of more fixed steps than are allowed have failed, if none is to raise."""
-    if on_failure == "raise" or method.adaptive or options.step is None:
+    if on_failure == "raise" or method.adaptive:
         return method.integrate(field, y0, times, options)
-    span = (times[:, -1] - times[:, 0]).detach()
-    over = steps_over(span, options.step) > options.max_steps
+    over = over_budget(times, options)
     kept = torch.where(over[:, None], times[:, :1], times)
     solution = method.integrate(field, y0, kept, options)
     return replace(solution, status=torch.where(over, Solver.STEP_BUDGET, solution.status))
@@ -287,30 +273,6 @@ def _filled(times: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask, times, final[:, None])
 
 
-def options_of(
-    step: float | None, n_steps: int | None, rtol: float, atol: float, max_steps: int
-) -> SolveOptions:
-    """Check the options; without step and n_steps there are ``DEFAULT_STEPS``."""
-    if step is not None and n_steps is not None:
-        raise SolverError("Both step and n_steps are given: give one of them.")
-    if step is not None and not 0 < step < float("inf"):
-        raise SolverError(f"step={step} must be positive; the direction follows the times.")
-    if n_steps is not None and (n_steps < 1 or n_steps != int(n_steps)):
-        raise SolverError(f"n_steps={n_steps} must be a whole number, and at least 1.")
-    if not (rtol >= 0 and atol >= 0 and rtol + atol > 0):
-        raise SolverError(f"rtol={rtol} and atol={atol} must not be negative, nor both 0.")
-    if max_steps < 1:
-        raise SolverError(f"max_steps={max_steps} must be at least 1.")
-    if step is None and n_steps is None:
-        n_steps = DEFAULT_STEPS
-    return SolveOptions(step, n_steps, rtol, atol, max_steps)
-
-
-def learned_by(dynamics: object) -> tuple[Tensor, ...]:
-    """Parameters of a module."""
-    return tuple(dynamics.parameters()) if isinstance(dynamics, nn.Module) else ()
-
-
 def _check_times(method: Solver, times: Tensor) -> None:
     """Refuse derivatives that a path of a Brownian motion does not have."""
     if method.noise_types and times.requires_grad and torch.is_grad_enabled():
@@ -328,8 +290,7 @@ def _check_gradient(method: Solver, gradient: str) -> None:
     if gradient in method.gradients or gradient == "autograd":
         return
     name = type(method).__name__
-    if gradient not in GRADIENTS:
-        raise SolverError(f"gradient={gradient!r} is unknown: use one of {', '.join(GRADIENTS)}.")
+    _check_known(gradient)
     if method.noise_types:
         raise SolverError(
             f"{name} has no gradient={gradient!r}. Take gradient='autograd', or the adjoint of a "
@@ -339,6 +300,12 @@ def _check_gradient(method: Solver, gradient: str) -> None:
         f"{name} has no gradient={gradient!r}: take one of {', '.join(sorted(method.gradients))}, "
         f"or a method of the package's own, such as 'dopri5' or 'rk4'."
     )
+
+
+def _check_known(gradient: str) -> None:
+    """Refuse a way to the gradients that there is not."""
+    if gradient not in GRADIENTS:
+        raise SolverError(f"gradient={gradient!r} is unknown: use one of {', '.join(GRADIENTS)}.")
 
 
 def _check_compiles(method: Solver, options: SolveOptions) -> None:
@@ -397,9 +364,7 @@ def _closed(dynamics: Dynamics, y0: Tensor, times: Tensor) -> Solution:
     if bool(failed.any()):
 
         def again() -> Tensor:
-            start = stood_in(failed, clock[:, :1]).expand_as(clock)
-            resting = torch.where(failed[:, None], start, clock)
-            return _flow(dynamics, stood_in(failed, y0), resting)
+            return _flow(dynamics, *apart(failed, y0, clock))
 
         ys = healed(failed, ys, again)
     return Solution(ys, no_work(len(y0), y0.device), status)

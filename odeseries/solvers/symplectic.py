@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from odeseries.errors import SolverError
-from odeseries.interfaces import Solution, SolveOptions, SolverStats, VectorField
+from odeseries.interfaces import SolveOptions, SolverStats, VectorField
 from odeseries.solvers.pacing import FixedPace
 from odeseries.solvers.runge_kutta import FixedRows
 from odeseries.solvers.stepping import Scheme, Step
@@ -64,12 +64,14 @@ class Leapfrog(FixedRows):
         del options
         return _KickDriftKick()
 
-    def integrate(
-        self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
-    ) -> Solution:
-        """Integrate every row over its own times."""
-        _check_halves(y0)
-        return super().integrate(field, y0, times, options)
+    def check(self, y0: Tensor) -> None:
+        """Refuse a state that can't be positions and velocities."""
+        if y0.shape[-1] % 2:
+            raise SolverError(
+                f"Leapfrog needs states in two halves, positions and velocities, but y0 has "
+                f"{y0.shape[-1]} coordinates: give a second-order or Hamiltonian dynamics, or use "
+                f"another method, such as 'rk4'."
+            )
 
     def stats(self, scheme: Scheme, pace: FixedPace, before: int) -> SolverStats:
         """As many evaluations as were called for."""
@@ -149,13 +151,3 @@ def _iterated(asked: _Asked, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> 
         later_velocity, force = asked(t + h, later, middle)
         later = q + h / 2 * (velocity + later_velocity)
     return torch.cat([later, middle + h / 2 * force], -1)
-
-
-def _check_halves(y0: Tensor) -> None:
-    """Refuse a state that can't be positions and velocities."""
-    if y0.shape[-1] % 2:
-        raise SolverError(
-            f"Leapfrog needs states in two halves, positions and velocities, but y0 has "
-            f"{y0.shape[-1]} coordinates: give a second-order or Hamiltonian dynamics, or use "
-            f"another method, such as 'rk4'."
-        )

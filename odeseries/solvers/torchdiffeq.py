@@ -77,7 +77,9 @@ class TorchDiffEq(Solver):
         tally = _Tally.empty(y0, times.shape[1])
         able = moving & (tally.status == self.OK)
         counts = moving.long() if self.adaptive else Grid.of(times, options).counts
-        learned = _learned(field, y0, times, options) if options.gradient == "adjoint" else None
+        learned = None
+        if options.gradient == "adjoint":
+            field, learned = _learned(field, y0, times, options)
         problem = Problem(field, y0, times[:, 0], span, counts, options, learned)
         for group, grid in enumerate(grids):
             self._solve_group(problem, grid, (owner == group) & able, tally)
@@ -139,13 +141,13 @@ def _even(shares: Tensor, count: int) -> Tensor:
 
 def _learned(
     field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
-) -> tuple[Tensor, ...] | None:
-    """What the adjoint equation is to find the gradients of; None where none are sought."""
+) -> tuple[VectorField, tuple[Tensor, ...] | None]:
+    """The field, and what the adjoint equation finds gradients of; None where none are sought."""
     if not (torch.is_grad_enabled() and len(y0)):
-        return None
+        return field, None
     t = column(times[:, 0], y0).to(y0.dtype)
-    learned = dependencies(field, t, y0, options.parameters)
-    return learned if learned or y0.requires_grad else None
+    field, learned = dependencies(field, t, y0, options.parameters)
+    return field, learned if learned or y0.requires_grad else None
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from odeseries.errors import SolverError
 from odeseries.interfaces import Noise, Solution, SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.gradients import once
 from odeseries.solvers.grids import Grid
+from odeseries.solvers.inference import differentiable_again, outside_inference
 from odeseries.solvers.levy import Area, SteppedNoise, Steps
 from odeseries.solvers.rows import column, healed, resting, status_of, stood_in
 
@@ -68,8 +69,13 @@ class TorchSDE(Solver):
         """
         if options.noise is None:
             raise SolverError(f"{type(self).__name__} needs the noise of a stochastic dynamics.")
-        counts = Grid.of(times, options).counts
-        problem = _Problem(field, options.noise, y0, times, counts, options)
+        with outside_inference():  # some methods differentiate the diffusion
+            y0, times = differentiable_again(y0), differentiable_again(times)
+            counts = Grid.of(times, options).counts
+            return self._solved(_Problem(field, options.noise, y0, times, counts, options))
+
+    def _solved(self, problem: _Problem) -> Solution:
+        """Solve, twice if rows fail."""
         solution = self._grouped(problem, problem.counts > 0)
         failed = solution.status != self.OK
         if not bool(failed.any()):

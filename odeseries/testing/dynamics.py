@@ -13,72 +13,27 @@ import torch
 from torch import Tensor
 
 import odeseries as ode
+from odeseries.testing import capabilities
 from odeseries.testing.checks import Subject, Suite, require
+from odeseries.testing.fields import (
+    BATCH,
+    clock,
+    close,
+    diffused,
+    finite,
+    new,
+    random_states,
+    stirred,
+    stochastic,
+)
 
 __all__ = ["SUITE"]
 
 SUITE = Suite()
-BATCH = 5
-
-
-def _new(subject: Subject, dim: int) -> ode.Dynamics:
-    """A dynamics of some dimension, as its class makes it."""
-    dynamics: ode.Dynamics = subject.cls(dim, **subject.params)
-    require(
-        "_parameters" in vars(dynamics),
-        f"{subject.cls.__qualname__}.__init__ must call super().__init__(dim) first.",
-    )
-    return dynamics
-
-
-def _made(subject: Subject, dtype: torch.dtype = torch.float64) -> ode.Dynamics:
-    """A dynamics whose parameters are stirred, so that a network that starts at zero moves."""
-    dynamics = _new(subject, subject.dim)
-    with torch.no_grad():
-        for parameter in dynamics.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    return dynamics.to(dtype)
-
-
-def _states(dynamics: ode.Dynamics, *shape: int) -> Tensor:
-    """Random states that the dynamics itself lifted."""
-    dtype = next((p.dtype for p in dynamics.parameters()), torch.float64)
-    lifted = dynamics.lift(torch.randn(*shape, dynamics.dim, dtype=dtype))
-    return (lifted + 0.1 * torch.randn_like(lifted)).detach()
-
-
-def _clock(states: Tensor) -> Tensor:
-    """One random time per state."""
-    return torch.rand(*states.shape[:-1], 1, dtype=states.dtype)
-
-
-def _close(a: Tensor, b: Tensor, tolerance: float = 1e-9) -> bool:
-    """Whether two results agree, NaN with nothing."""
-    return a.shape == b.shape and bool(((a - b).abs() <= tolerance * (1 + b.abs())).all())
-
-
-def _diffused(dynamics: ode.Dynamics, t: Tensor, states: Tensor) -> Tensor:
-    """Drift and, of a stochastic dynamics, diffusion, side by side."""
-    drift: Tensor = dynamics(t, states)
-    if dynamics.noise_type is None:
-        return drift
-    return torch.cat([drift, dynamics.diffusion(t, states).flatten(drift.ndim - 1)], -1)
-
-
-def _stochastic(subject: Subject) -> bool:
-    try:
-        return _made(subject).noise_type is not None
-    except Exception:
-        # What can't be made is for the checks to report; which of them apply, its class says.
-        return subject.cls.noise_type is not None
 
 
 def _ordinary(subject: Subject) -> bool:
-    return not _stochastic(subject)
-
-
-def _closed_form(subject: Subject) -> bool:
-    return bool(subject.cls.closed_form)
+    return not stochastic(subject)
 
 
 def _autonomous(subject: Subject) -> bool:
@@ -111,7 +66,7 @@ def every_dimension_works_or_is_refused(subject: Subject) -> None:
     """A dimension that can't be had is a ValueError when the dynamics is made, not later."""
     for dim in (1, 2, 3, 8):
         try:
-            dynamics = _new(subject, dim)
+            dynamics = new(subject, dim)
         except ValueError:
             continue
         require(dynamics.dim == dim, f"Made with dim={dim}, it says dim={dynamics.dim}.")
@@ -129,7 +84,7 @@ def every_dimension_works_or_is_refused(subject: Subject) -> None:
 def shapes_and_dtypes_are_kept(subject: Subject) -> None:
     """A derivative has the shape and the dtype of its state, whatever the leading axes."""
     for dtype in (torch.float32, torch.float64):
-        dynamics = _made(subject, dtype)
+        dynamics = stirred(subject, dtype)
         for shape in ((), (BATCH,), (BATCH, 3), (0,)):
             z = torch.randn(*shape, dynamics.dim, dtype=dtype)
             state = dynamics.lift(z)
@@ -150,9 +105,9 @@ def shapes_and_dtypes_are_kept(subject: Subject) -> None:
 @SUITE.law()
 def inputs_may_be_absent(subject: Subject) -> None:
     """A field takes known inputs as its third argument, and None where there are none."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t = _clock(states)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    t = clock(states)
     for name in ("forward",) if dynamics.noise_type is None else ("forward", "diffusion"):
         function = getattr(dynamics, name)
         try:
@@ -162,8 +117,9 @@ def inputs_may_be_absent(subject: Subject) -> None:
                 f"{name}(t, state, None) can't be called: {error}. Write "
                 f"def {name}(self, t, state, inputs=None)."
             ) from error
+        found = finite(function(t, states), "derivative" if name == "forward" else name)
         require(
-            torch.equal(function(t, states, None), function(t, states)),
+            torch.equal(function(t, states, None), found),
             f"{name}(t, state, None) differs from {name}(t, state).",
         )
 
@@ -171,25 +127,25 @@ def inputs_may_be_absent(subject: Subject) -> None:
 @SUITE.law()
 def time_broadcasts(subject: Subject) -> None:
     """One time for all states gives what the same time repeated for each gives."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    shared = _diffused(dynamics, torch.tensor(0.7, dtype=states.dtype), states)
-    each = _diffused(dynamics, torch.full((BATCH, 1), 0.7, dtype=states.dtype), states)
-    require(_close(shared, each), "A time of shape () and one of shape (batch, 1) differ.")
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    shared = diffused(dynamics, torch.tensor(0.7, dtype=states.dtype), states)
+    each = diffused(dynamics, torch.full((BATCH, 1), 0.7, dtype=states.dtype), states)
+    require(close(shared, each), "A time of shape () and one of shape (batch, 1) differ.")
 
 
 @SUITE.law()
 def rows_are_independent(subject: Subject) -> None:
     """Row i of a batch equals row i alone, whatever its companions."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
     states[0] *= 50
-    t = _clock(states)
-    together = _diffused(dynamics, t, states)
+    t = clock(states)
+    together = diffused(dynamics, t, states, judged=slice(1, None))
     for i in range(1, BATCH):
-        alone = _diffused(dynamics, t[i : i + 1], states[i : i + 1])
+        alone = diffused(dynamics, t[i : i + 1], states[i : i + 1])
         require(
-            _close(together[i : i + 1], alone, 1e-6),
+            close(together[i : i + 1], alone, 1e-6),
             f"Row {i} depends on the rows beside it: statistics over a batch have no place in a "
             f"vector field.",
         )
@@ -198,11 +154,11 @@ def rows_are_independent(subject: Subject) -> None:
 @SUITE.law()
 def equal_calls_give_equal_answers(subject: Subject) -> None:
     """The field is a function: no noise, no counter, no change of the states it is given."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t, before = _clock(states), states.clone()
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    t, before = clock(states), states.clone()
     generator = torch.get_rng_state()
-    first, second = _diffused(dynamics, t, states), _diffused(dynamics, t, states)
+    first, second = diffused(dynamics, t, states), diffused(dynamics, t, states)
     require(torch.equal(first, second), "Two calls with the same arguments differ.")
     require(torch.equal(states, before), "The states given were changed in place.")
     require(
@@ -213,7 +169,7 @@ def equal_calls_give_equal_answers(subject: Subject) -> None:
 @SUITE.law()
 def read_inverts_lift(subject: Subject) -> None:
     """Reading a lifted vector gives the vector back, exactly."""
-    dynamics = _made(subject)
+    dynamics = stirred(subject)
     z = torch.randn(BATCH, dynamics.dim, dtype=torch.float64)
     require(torch.equal(dynamics.read(dynamics.lift(z)), z), "read(lift(z)) differs from z.")
 
@@ -221,9 +177,9 @@ def read_inverts_lift(subject: Subject) -> None:
 @SUITE.law()
 def gradients_reach_every_parameter(subject: Subject) -> None:
     """Every parameter moves the derivative or the state somewhere, so that it can be learned."""
-    dynamics = _made(subject)
+    dynamics = stirred(subject)
     states = dynamics.lift(torch.randn(20, dynamics.dim, dtype=torch.float64))
-    slope = _diffused(dynamics, _clock(states), states)
+    slope = diffused(dynamics, clock(states), states)
     total = sum((torch.randn_like(part) * part).sum() for part in (slope, states))
     if isinstance(total, Tensor) and total.requires_grad:
         total.backward()  # type: ignore[no-untyped-call]  # torch leaves backward untyped
@@ -238,16 +194,16 @@ def gradients_reach_every_parameter(subject: Subject) -> None:
 @SUITE.law()
 def gradients_are_those_of_the_field(subject: Subject) -> None:
     """Derivatives with respect to the state agree with finite differences."""
-    dynamics = _made(subject)
-    states = _states(dynamics, 2).requires_grad_()
-    t = _clock(states)
-    torch.autograd.gradcheck(lambda s: _diffused(dynamics, t, s), (states,), atol=1e-5, rtol=1e-3)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, 2).requires_grad_()
+    t = clock(states)
+    torch.autograd.gradcheck(lambda s: diffused(dynamics, t, s), (states,), atol=1e-5, rtol=1e-3)
 
 
 @SUITE.law()
 def tensors_are_registered(subject: Subject) -> None:
     """Every tensor is a parameter or a buffer, so that it follows to a GPU and into a file."""
-    for path, tensor in _loose_tensors(_made(subject)):
+    for path, tensor in _loose_tensors(stirred(subject)):
         require(
             not isinstance(tensor, Tensor),
             f"The tensor '{path}' is neither a parameter nor a buffer: use register_buffer.",
@@ -265,13 +221,13 @@ def _loose_tensors(dynamics: ode.Dynamics) -> Iterator[tuple[str, object]]:
 @SUITE.law()
 def state_dict_round_trip(subject: Subject) -> None:
     """A new instance with the state dict of another one is the same field."""
-    dynamics = _made(subject)
-    other = _made(subject)
+    dynamics = stirred(subject)
+    other = stirred(subject)
     other.load_state_dict(dynamics.state_dict())
-    states = _states(dynamics, BATCH)
-    t = _clock(states)
+    states = random_states(dynamics, BATCH)
+    t = clock(states)
     require(
-        torch.equal(_diffused(dynamics, t, states), _diffused(other, t, states)),
+        torch.equal(diffused(dynamics, t, states), diffused(other, t, states)),
         "What load_state_dict restores is another field: something that matters is neither a "
         "parameter nor a buffer.",
     )
@@ -280,16 +236,16 @@ def state_dict_round_trip(subject: Subject) -> None:
 @SUITE.law()
 def copies_are_equal_and_separate(subject: Subject) -> None:
     """Pickling and deep copies keep the field and share nothing with it."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t = _clock(states)
-    right = _diffused(dynamics, t, states)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    t = clock(states)
+    right = diffused(dynamics, t, states)
     copies = [copy.deepcopy(dynamics), pickle.loads(pickle.dumps(dynamics))]  # noqa: S301
     with torch.no_grad():
         for parameter in dynamics.parameters():
             parameter.fill_(0.3)
     for other in copies:
-        require(torch.equal(_diffused(other, t, states), right), "A copy is another field.")
+        require(torch.equal(diffused(other, t, states), right), "A copy is another field.")
 
 
 @SUITE.law()
@@ -298,7 +254,7 @@ def same_seed_same_parameters(subject: Subject) -> None:
     made = []
     for _ in range(2):
         torch.manual_seed(1)
-        made.append(_new(subject, subject.dim).state_dict())
+        made.append(new(subject, subject.dim).state_dict())
     for name, value in made[0].items():
         require(torch.equal(value, made[1][name]), f"'{name}' differs under the same seed.")
 
@@ -306,11 +262,11 @@ def same_seed_same_parameters(subject: Subject) -> None:
 @SUITE.law(_autonomous)
 def time_shift_is_irrelevant(subject: Subject) -> None:
     """An autonomous field is the same at every time."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t = _clock(states)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    t = clock(states)
     require(
-        torch.equal(_diffused(dynamics, t, states), _diffused(dynamics, t + 3.5, states)),
+        torch.equal(diffused(dynamics, t, states), diffused(dynamics, t + 3.5, states)),
         "The field depends on time: say so on the class by autonomous = False.",
     )
 
@@ -318,9 +274,9 @@ def time_shift_is_irrelevant(subject: Subject) -> None:
 @SUITE.law(_second_order)
 def the_first_half_is_the_velocity(subject: Subject) -> None:
     """The state of a second-order field is (position, velocity), and position' = velocity."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    slope = dynamics(_clock(states), states)
+    dynamics = stirred(subject)
+    states = random_states(dynamics, BATCH)
+    slope = dynamics(clock(states), states)
     half = dynamics.state_dim // 2
     require(
         torch.equal(slope[..., :half], states[..., half:]),
@@ -328,43 +284,11 @@ def the_first_half_is_the_velocity(subject: Subject) -> None:
     )
 
 
-@SUITE.law(_closed_form)
-def flow_solves_the_field(subject: Subject) -> None:
-    """The closed form starts at the state and its time derivative is the field along it."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t0 = _clock(states)
-    require(
-        _close(dynamics.flow(states, t0, t0), states), "flow(state, t, t) differs from the state."
-    )
-    t1, h = t0 + 0.6, 1e-5
-    ahead, behind = dynamics.flow(states, t0, t1 + h), dynamics.flow(states, t0, t1 - h)
-    slope = (ahead - behind) / (2 * h)
-    require(
-        _close(slope, dynamics(t1, dynamics.flow(states, t0, t1)), 1e-5),
-        "The time derivative of the flow is not the field.",
-    )
-
-
-@SUITE.law(_closed_form)
-def flow_composes_and_reverses(subject: Subject) -> None:
-    """Flowing in two legs is flowing at once, and flowing back leads back."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t0 = _clock(states)
-    middle = dynamics.flow(states, t0, t0 + 0.2)
-    require(
-        _close(dynamics.flow(middle, t0 + 0.2, t0 + 0.5), dynamics.flow(states, t0, t0 + 0.5)),
-        "The flow over two legs differs from the flow over both at once.",
-    )
-    require(_close(dynamics.flow(middle, t0 + 0.2, t0), states, 1e-6), "The flow does not reverse.")
-
-
 @SUITE.law()
 def starting_frequencies_are_harmless(subject: Subject) -> None:
     """Any number of starting frequencies leaves parameters of the same shapes, all finite."""
     for count in (0, 1, 50):
-        dynamics = _made(subject)
+        dynamics = stirred(subject)
         before = {name: value.shape for name, value in dynamics.state_dict().items()}
         dynamics.start_at(torch.linspace(1.0, 9.0, count))
         after = dynamics.state_dict()
@@ -379,7 +303,7 @@ def starting_frequencies_are_harmless(subject: Subject) -> None:
 @SUITE.law(_second_order)
 def a_starting_acceleration_is_harmless(subject: Subject) -> None:
     """A linear equation to begin with leaves parameters of the same shapes, all finite."""
-    dynamics = _made(subject)
+    dynamics = stirred(subject)
     before = {name: value.shape for name, value in dynamics.state_dict().items()}
     n = dynamics.state_dim // 2
     weight = torch.linspace(-1, 1, n * (2 * n + dynamics.n_inputs))
@@ -392,41 +316,20 @@ def a_starting_acceleration_is_harmless(subject: Subject) -> None:
     )
 
 
-@SUITE.law(_stochastic)
-def diffusion_is_of_its_kind(subject: Subject) -> None:
-    """The diffusion has the shape and the dependence on the state that ``noise_type`` states."""
-    dynamics = _made(subject)
-    states = _states(dynamics, BATCH)
-    t, kind = _clock(states), dynamics.noise_type
-    found = dynamics.diffusion(t, states)
-    columns = 1 if kind == "scalar" else found.shape[-1]
-    right = states.shape if kind == "diagonal" else (*states.shape, columns)
-    require(
-        found.shape == right and found.dtype == states.dtype,
-        f"The {kind} diffusion has the shape {tuple(found.shape)} and the dtype {found.dtype}, "
-        f"where {tuple(right)} and {states.dtype} are right.",
-    )
-    moved = dynamics.diffusion(t, states + torch.eye(dynamics.state_dim, dtype=states.dtype)[0])
-    if kind == "additive":
-        require(torch.equal(moved, found), "An additive diffusion depends on the state.")
-    if kind == "diagonal":
-        require(
-            torch.equal(moved[..., 1:], found[..., 1:]),
-            "The diffusion of one coordinate depends on another one.",
-        )
+SUITE.checks += capabilities.SUITE.checks
 
 
 @SUITE.law(_ordinary)
 def integrates_over_private_times(subject: Subject) -> None:
     """Solved over times of its own, a row is finite, and the same alone and among others."""
-    dynamics = _made(subject)
+    dynamics = stirred(subject)
     states = dynamics.lift(0.5 * torch.randn(3, dynamics.dim, dtype=torch.float64))
     times = torch.tensor([[0.0, 0.3, 1.0], [0.5, 0.5, 0.6], [2.0, 1.0, 0.5]], dtype=torch.float64)
     path = ode.solve(dynamics, states, times, step=0.05).ys
     require(torch.isfinite(path).all(), "A solution over one unit of time is not finite.")
     for i in range(3):
         alone = ode.solve(dynamics, states[i : i + 1], times[i : i + 1], step=0.05).ys
-        require(_close(path[i : i + 1], alone, 1e-6), f"Row {i} is solved differently alone.")
+        require(close(path[i : i + 1], alone, 1e-6), f"Row {i} is solved differently alone.")
 
 
 @SUITE.law(_ordinary)

@@ -16,6 +16,7 @@ from odeseries.testing.checks import Subject, Suite, require
 from odeseries.testing.problems import (
     STATES,
     TIMES,
+    accuracy,
     difference,
     first_way,
     require_near,
@@ -28,6 +29,7 @@ from odeseries.testing.problems import (
 __all__ = ["SUITE"]
 
 SUITE = Suite()
+FAR = 1e7
 
 
 def _ordinary(subject: Subject) -> bool:
@@ -304,12 +306,23 @@ def equal_calls_give_equal_answers(subject: Subject) -> None:
     require(torch.equal(torch.get_rng_state(), generator), "It draws from the global generator.")
 
 
+def _later(field: ode.VectorField, t: Tensor, y: Tensor) -> Tensor:
+    """A field on a clock that shows ten million more."""
+    return field(t - FAR, y)
+
+
 @SUITE.law(_ordinary)
 def time_shift_is_irrelevant(subject: Subject) -> None:
-    """An autonomous field is solved equally well where the clock shows a million."""
-    near = solved(subject, turn, STATES, TIMES).ys
-    far = solved(subject, turn, STATES, TIMES + 1e6).ys
-    require_near(subject, far, near, "A shift of the clock changes the states.")
+    """A field, also one of time, is solved equally well where the clock shows ten million."""
+    for field in (turn, seasonal):
+        near = solved(subject, field, STATES, TIMES).ys
+        far = solved(subject, functools.partial(_later, field), STATES, TIMES + FAR).ys
+        error = difference(far, near)
+        require(
+            error <= 10 * accuracy(subject),
+            f"A shift of the clock changes the states by {error:.2g}: keep times in the dtype "
+            f"that they come in.",
+        )
 
 
 class _Growth(ode.Dynamics):

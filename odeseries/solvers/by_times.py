@@ -1,0 +1,86 @@
+"""Derivatives by the times, which are the slopes there, whatever the steps in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from odeseries.interfaces import Solution, Solver, VectorField
+from odeseries.solvers.gradients import input_gradients
+from odeseries.solvers.rows import column, status_of, stood_in
+
+__all__ = ["with_times"]
+
+
+def with_times(
+    field: VectorField, y0: Tensor, times: Tensor, integrate: Callable[[Tensor, Tensor], Solution]
+) -> Solution:
+    r"""Integrate over constant times, and give the states their derivatives by these.
+
+    For the exact solution y with :math:`\dot y = f(t, y)`
+
+    .. math:: \frac{dy(t_k)}{dt_k} = f(t_k, y(t_k)), \qquad
+              \frac{dy(t_k)}{dt_0} = -\frac{dy(t_k)}{dy_0} f(t_0, y_0).
+
+    Those of the steps would be off where a row has none and where the field jumps, since a step
+    that is moved meets the jump in another of its stages.
+
+    Parameters
+    ----------
+    field : callable
+        ``field(t, state)``.
+    y0 : Tensor of shape (batch, ..., state_dim)
+        Initial states.
+    times : Tensor of shape (batch, n_times)
+        Times, which require gradients.
+    integrate : callable
+        ``integrate(y0, times)``.
+    """
+    start = _moved(field, y0[:, None], times[:, :1], -1)[:, 0]
+    solution = integrate(start, times.detach())
+    later = _moved(field, solution.ys[:, 1:], times[:, 1:], 1)
+    # The state at the first time is the given one, whatever that time is.
+    return replace(solution, ys=torch.cat([y0[:, None], later], 1))
+
+
+def _moved(field: VectorField, ys: Tensor, times: Tensor, sign: int) -> Tensor:
+    """The states, which move along the field with the times, or against it if the sign is -1."""
+    out: Tensor = _Moved.apply(field, ys, times, sign)  # type: ignore[no-untyped-call]  # torch
+    return out
+
+
+class _Moved(torch.autograd.Function):
+    """States as functions of their times."""
+
+    @staticmethod
+    def forward(ctx: Any, field: VectorField, ys: Tensor, times: Tensor, sign: int) -> Tensor:
+        """Hand the states on."""
+        out = ys.view_as(ys)
+        ctx.field, ctx.sign = field, sign
+        ctx.save_for_backward(out, times)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        """The slopes, by which states that have failed are not moved."""
+        ys, times = ctx.saved_tensors
+        failed = status_of(ys) != Solver.OK
+        if bool(failed.all()):
+            return None, grad, torch.zeros_like(times), None
+        ys, at = stood_in(failed, ys), stood_in(failed, times)
+        pairs = zip(at.unbind(1), ys.unbind(1), strict=True)
+        slopes = torch.stack([ctx.field(column(t, y).to(y.dtype), y) for t, y in pairs], 1)
+        # Where nothing is asked for, a slope may be infinite.
+        unasked = (grad == 0) | column(failed, grad)
+        products = torch.where(unasked, 0, ctx.sign * grad * slopes)
+        by_times = products.flatten(2).sum(2).to(times.dtype)
+        if torch.is_grad_enabled():
+            # Zero by itself, but not its derivative by the times.
+            moved = ctx.sign * column(at - at.detach(), ys).to(ys.dtype)
+            (turned,) = input_gradients([slopes], [grad], (ys,), create_graph=True)
+            grad = grad if turned is None else torch.where(unasked, grad, grad + moved * turned)
+        return None, grad, by_times, None
