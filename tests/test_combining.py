@@ -247,7 +247,7 @@ def test_paths_have_the_averaged_marginals_and_the_order_of_the_heaviest(
     wanted = auto.predict_quantiles(asked, alpha=alpha).to_numpy().T
     np.testing.assert_allclose(np.quantile(paths, alpha, axis=0), wanted, atol=0.05)
     ahead = [0, 1, 3]
-    order = theirs.argsort(0, kind="stable")
+    order = np.lexsort((paths, theirs), axis=0)
     assert (np.diff(np.take_along_axis(paths, order, 0)[:, ahead], axis=0) >= 0).all()
     again = auto.sample(asked, n_samples=400).to_numpy().reshape(400, 4)
     np.testing.assert_array_equal(paths, again)
