@@ -189,6 +189,8 @@ def load(path: str | os.PathLike[str], device: str | None = None) -> Any:
         if "combination" in document:
             return _together(document, tensors, device)
         return _assembled(classes[0], document, Reader(ALL_CODECS, tensors), device)
+    except PersistenceError:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise PersistenceError(
             f"The model in {path} does not fit what is installed ({error}). It was saved with "
