@@ -19,9 +19,9 @@ from odeseries.dynamics.first_order import MLP
 from odeseries.interfaces import Dynamics, SolveOptions, Solver
 from odeseries.nets import is_bare, is_plain
 from odeseries.solvers.grids import Grid
+from odeseries.solvers.options import options_of
 from odeseries.solvers.outputs import polynomial
 from odeseries.solvers.runge_kutta import FixedStep
-from odeseries.solvers.solve import options_of
 from odeseries.solvers.tableaux import Tableau
 from odeseries.stacked import Layers, Weights
 

@@ -24,7 +24,7 @@ from odeseries.cnf.rows import Rows
 from odeseries.cnf.training import Schedule, Task
 from odeseries.control import Control, Record
 from odeseries.errors import ConvergenceWarning
-from odeseries.solvers.solve import options_for_users
+from odeseries.solvers.options import options_for_users
 
 __all__ = ["Fit", "Fitted", "Recipe"]
 

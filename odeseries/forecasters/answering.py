@@ -35,9 +35,8 @@ __all__ = ["PATH_LEVELS", "Answering", "at_ranks", "generator_of"]
 TAIL = np.array([1e-4, 3e-4, 1e-3, 2e-3, 5e-3])
 PATH_LEVELS = np.concatenate([TAIL, LEVELS, 1 - TAIL[::-1]])
 """Levels of the quantiles between which paths are interpolated, far into both tails."""
-
-
 LEAST_ERROR, LEAST_SIZE = 1e-12, 1e-300
+"""Of a target's size, that it varies by; and of a size, so that nothing is divided by zero."""
 
 
 class Answering(Forecaster):

@@ -15,7 +15,7 @@ from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import HEADS, Head
 from odeseries.recipe import Spec
 from odeseries.seasons import N_SEASONS
-from odeseries.solvers.solve import options_for_users
+from odeseries.solvers.options import options_for_users
 
 __all__ = ["N_HARMONICS", "bounded", "make_dynamics", "make_head", "make_sizes"]
 

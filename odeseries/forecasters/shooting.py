@@ -19,7 +19,8 @@ from odeseries.forecasters.oscillations import Excerpt, Oscillations, accelerati
 from odeseries.forecasters.traced import Traced
 from odeseries.interfaces import Dynamics
 from odeseries.likelihoods import Head
-from odeseries.solvers.solve import options_for_users, solve
+from odeseries.solvers.options import options_for_users
+from odeseries.solvers.solve import solve
 from odeseries.windows import Batch, Side
 
 __all__ = ["ShootingNetwork"]

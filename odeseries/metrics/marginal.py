@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from odeseries.arguments import require_probability
 from odeseries.metrics.alignment import aligned, aligned_levels, aligned_samples
 from odeseries.panel import Float64
 
@@ -147,8 +148,7 @@ def interval_score(
     >>> float(interval_score(5.5, 1.0, 5.0, coverage=0.5))
     6.0
     """
-    if not 0 < coverage < 1:
-        raise ValueError(f"coverage={coverage!r} is not a probability in (0, 1).")
+    require_probability(coverage, "coverage")
     y, lower, upper = aligned(truth=truth, low=low, high=high)
     outside = np.maximum(lower - y, 0) + np.maximum(y - upper, 0)
     return np.asarray(upper - lower + 2 / (1 - coverage) * outside)

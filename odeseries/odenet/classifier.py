@@ -33,7 +33,7 @@ from odeseries.odenet.parts import Design
 from odeseries.odenet.rows import Rows, announced
 from odeseries.odenet.training import OF_FEATURES, OF_IMAGES, Schedule, Task
 from odeseries.parameters import Declared
-from odeseries.solvers.solve import options_for_users
+from odeseries.solvers.options import options_for_users
 from odeseries.trained import Trained
 from odeseries.training import one_thread
 

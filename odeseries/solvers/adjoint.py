@@ -72,8 +72,7 @@ class _Adjoint(torch.autograd.Function):
         """Go back from time to time."""
         y0, times, ys, *parameters = ctx.saved_tensors
         if torch.is_grad_enabled():
-            by_start, *more = ctx.job.through_steps(y0, times, tuple(parameters), grad)
-            return None, by_start, None, *more
+            return None, *ctx.job.through_steps(y0, times, tuple(parameters), grad)
         back = _Backward(ctx.job, times, ys.detach(), tuple(parameters))
         at_start = back.adjoint_at_start(grad)
         return None, at_start + grad[:, 0], None, *back.totals

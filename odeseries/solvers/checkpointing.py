@@ -57,8 +57,7 @@ class _Checkpointed(torch.autograd.Function):
         y0, times, *rest = ctx.saved_tensors
         parameters = tuple(rest[: ctx.n_parameters])
         if torch.is_grad_enabled():
-            by_start, *by_parameters = ctx.job.through_steps(y0, times, parameters, grad)
-            return None, by_start, None, *by_parameters
+            return None, *ctx.job.through_steps(y0, times, parameters, grad)
         blocks = _unpacked(ctx.numbers, rest[ctx.n_parameters :])
         totals: Sequence[Tensor | None] = [None] * len(parameters)
         by_end: Tensor | None = None

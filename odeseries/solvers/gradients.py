@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -105,15 +105,19 @@ class Job:
     def through_steps(
         self, y0: Tensor, times: Tensor, parameters: tuple[Tensor, ...], grad: Tensor
     ) -> tuple[Tensor | None, ...]:
-        """Gradients by the graph of all steps, which can be differentiated again."""
+        """Gradients by the graph of all steps, which can be differentiated again.
+
+        They are by the initial states, by the times, which are constant, and by the parameters.
+        """
         # No graph of a compiled step can be.
         options = replace(self.options, compile=False)
         gate = _Gate()
         y0 = gate.behind(y0)
         solution = self.engine.march_all(self.field, y0, Clock.of(times), options)
-        found = input_gradients([solution.ys], [grad], (y0, *parameters), create_graph=True)
+        inputs = (y0, *parameters)
+        by_start, *more = input_gradients([solution.ys], [grad], inputs, create_graph=True)
         gate.open = True
-        return found
+        return by_start, None, *more
 
 
 class _Gate:
@@ -127,23 +131,27 @@ class _Gate:
 
     def behind(self, x: Tensor) -> Tensor:
         """The tensor behind the gate."""
-        out: Tensor = _Passage.apply(x, self)  # type: ignore[no-untyped-call]  # torch
+        out: Tensor = _Passage.apply(x, self._back)  # type: ignore[no-untyped-call]  # torch
         return out
+
+    def _back(self, grad: Tensor) -> Tensor | None:
+        """The gradient, or nothing."""
+        return grad if self.open else None
 
 
 class _Passage(torch.autograd.Function):
-    """The tensor itself."""
+    """The tensor itself, whose gradient goes through a function on its way back."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, gate: _Gate) -> Tensor:
-        """Hand it on."""
-        ctx.gate = gate
+    def forward(ctx: Any, x: Tensor, back: Callable[[Tensor], Tensor | None]) -> Tensor:
+        """Hand the tensor on."""
+        ctx.back = back
         return x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, None]:
-        """Hand the gradient on, or nothing."""
-        return grad if ctx.gate.open else None, None
+        """Hand on what the function makes of the gradient."""
+        return ctx.back(grad), None
 
 
 def added(totals: Sequence[Tensor | None], more: Sequence[Tensor | None]) -> list[Tensor | None]:
@@ -182,25 +190,14 @@ def once(ys: Tensor, method: str) -> Tensor:
     method : str
         Name of the method, for the error.
     """
-    out: Tensor = _Once.apply(ys, method)  # type: ignore[no-untyped-call]  # torch
-    return out
 
-
-class _Once(torch.autograd.Function):
-    """The states, which can be differentiated once."""
-
-    @staticmethod
-    def forward(ctx: Any, ys: Tensor, method: str) -> Tensor:
-        """Hand the states on."""
-        ctx.method = method
-        return ys.view_as(ys)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        """Hand the gradient on, if nobody is to differentiate it."""
+    def back(grad: Tensor) -> Tensor:
         if torch.is_grad_enabled():
             raise SolverError(
-                f"{ctx.method} with gradient='adjoint' can be differentiated once only: leave out "
+                f"{method} with gradient='adjoint' can be differentiated once only: leave out "
                 f"create_graph=True, or take a method of the package's own, such as 'dopri5'."
             )
-        return grad, None
+        return grad
+
+    out: Tensor = _Passage.apply(ys, back)  # type: ignore[no-untyped-call]  # torch
+    return out

@@ -25,11 +25,11 @@ from odeseries.nets import StateNetwork, unrolled
 from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.grids import over_budget
 from odeseries.solvers.noise import check_method, noise_of
-from odeseries.solvers.options import learned, options_for_users, options_of
+from odeseries.solvers.options import learned, options_of
 from odeseries.solvers.rows import apart, column, healed, status_of
 from odeseries.solvers.whole_steps import PerceptronField
 
-__all__ = ["options_for_users", "options_of", "solve"]
+__all__ = ["solve"]
 
 CAUSES = {
     Solver.NON_FINITE: "the state or its derivative became infinite or NaN",
