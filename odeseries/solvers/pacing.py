@@ -177,7 +177,7 @@ class AdaptivePace(Pace):
         stuck = moving & ~accept & (chosen < self._least())
         going = after < self.span
         # The one transfer to the host in a step.
-        flags = torch.stack([broken, ~accept, stuck, going]).sum(1).tolist()
+        flags = torch.stack([broken, ~accept, stuck, going, accept & moving]).sum(1).tolist()
         self.tried += 1
         if flags[0]:
             return self._retry(y, broken)
@@ -194,7 +194,7 @@ class AdaptivePace(Pace):
         if flags[2]:
             self._fail(stuck, Solver.STEP_UNDERFLOW, y)
         self._watch(y, step.y.detach(), moves)
-        return Verdict(True, accept if flags[1] else None)
+        return Verdict(flags[4] > 0, accept if flags[1] else None)
 
     def _retry(self, y: Tensor, broken: Tensor) -> Verdict:
         """Shorten the steps to infinity or NaN, and leave all others as they were."""

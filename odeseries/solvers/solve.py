@@ -215,6 +215,8 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
     """Refuse what can't be a batch of states of the dynamics."""
     if on_failure not in ("raise", "nan"):
         raise SolverError(f"on_failure={on_failure!r} is unknown: use 'raise' or 'nan'.")
+    if not isinstance(y0, Tensor):
+        raise SolverError(f"y0 is of the type {type(y0).__name__}: give a tensor of states.")
     if y0.ndim < 2 or not y0.is_floating_point():
         raise SolverError(
             f"y0 has the shape {tuple(y0.shape)} and dtype {y0.dtype}: give floating-point states "
@@ -233,6 +235,7 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
 
 def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     """Check times and bring them to (batch, n_times), padding set to the last valid time."""
+    _check_places(y0, times=times, mask=mask)
     exact = times.dtype if times.is_floating_point() else torch.float64
     times = times.to(torch.promote_types(exact, y0.dtype))
     shape = tuple(times.shape)
@@ -255,6 +258,23 @@ def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     if bool(mixed.any()):
         raise SolverError(f"The times of row {_first(mixed)} go back and forth: sort them.")
     return times
+
+
+def _check_places(y0: Tensor, **others: Tensor | None) -> None:
+    """Refuse what is no tensor, or not on the device of the states."""
+    for name, given in others.items():
+        if given is None:
+            continue
+        if not isinstance(given, Tensor):
+            raise SolverError(
+                f"{name} is of the type {type(given).__name__}: give a tensor, "
+                f"torch.as_tensor({name}, device=y0.device)."
+            )
+        if given.device != y0.device:
+            raise SolverError(
+                f"{name} is on {given.device}, and y0 on {y0.device}: bring both to one device, "
+                f"{name}.to(y0.device)."
+            )
 
 
 def _filled(times: Tensor, mask: Tensor) -> Tensor:

@@ -140,16 +140,13 @@ class Tape(Listener):
         self.blocks = [_Open(0, self.rows, self.y0, pace.elapsed)]
 
     def listen(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
-        """Keep what a step needs to be taken again, if any row took it."""
-        moved = after > before
-        if self.chosen and not bool(moved.any()):
-            return
+        """Keep what a step needs to be taken again."""
         self._make_room(before, y)
         block = self.blocks[-1]
         block.count += 1
         self.count += 1
         if self.chosen:
-            block.lengths.append(torch.where(moved, length, 0))
+            block.lengths.append(torch.where(after > before, length, 0))
             block.afters.append(after)
 
     def _make_room(self, before: Tensor, y: Tensor) -> None:
