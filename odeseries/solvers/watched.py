@@ -77,8 +77,8 @@ class WatchedField:
         slope = self.field(t.to(state.dtype), state) * self.span.to(state.dtype)
         # Only the first rows of a step count: what is infinite in one of them may make the step
         # NaN that all share, and so the others' states.
-        if self.fresh or not bool(self.broken.any()):
-            self.broken = self.rows & (status_of(slope) != Solver.OK)
+        broken = self.rows & (status_of(slope) != Solver.OK)
+        self.broken = torch.where(self.broken.any() & (not self.fresh), self.broken, broken)
         self.fresh = False
         slope = torch.where(column(self.rows, slope), slope, 0)
         # torchdiffeq's adjoint differentiates by the state what may not depend on it.
