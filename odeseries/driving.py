@@ -257,15 +257,11 @@ class Driven(Dynamics):
             """From (batch, n, width) to (batch, n, ..., width)."""
             return x.reshape(*x.shape[:2], *[1] * (t0.ndim - 3), x.shape[-1])
 
-        flow, states = self.dynamics.flow, [state]
-        for k in range(legs.shape[1] - 1):
-            start, end = starts[:, k : k + 1, None], starts[:, k + 1 : k + 2, None]
-            held = along[:, k : k + 1]
-            states.append(flow(states[-1], shaped(start), shaped(end), shaped(held)))
+        states = self.dynamics.flow_through(state, shaped(starts[..., None]), shaped(along[:, :-1]))
         leg = torch.searchsorted(legs, sign * asked, right=True) - 1
         row = torch.arange(len(leg), device=leg.device)[:, None]
         start, held = starts[row, leg][..., None], along[row, leg]
-        return flow(torch.cat(states, 1)[row, leg], shaped(start), t1, shaped(held))
+        return self.dynamics.flow(states[row, leg], shaped(start), t1, shaped(held))
 
     def _legs(self, sign: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
         """Starts of the legs on which inputs are constant, and these.

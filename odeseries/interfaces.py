@@ -186,6 +186,30 @@ class Dynamics(nn.Module, ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} has no closed form: integrate it")
 
+    def flow_through(self, state: Tensor, times: Tensor, inputs: Tensor) -> Tensor:
+        """Exact states at successive times, between which the inputs are held.
+
+        By one ``flow`` after another, unless a dynamics knows how to take all at once.
+
+        Parameters
+        ----------
+        state : Tensor of shape (batch, 1, ..., state_dim)
+            States at the first times.
+        times : Tensor of shape (batch, n + 1, ..., 1)
+            In every row rising or falling; equal ones are allowed.
+        inputs : Tensor of shape (batch, n, ..., n_inputs)
+            Known inputs from each time to the next.
+
+        Returns
+        -------
+        Tensor of shape (batch, n + 1, ..., state_dim)
+        """
+        states = [state]
+        for k in range(inputs.shape[1]):
+            start, end, held = times[:, k : k + 1], times[:, k + 1 : k + 2], inputs[:, k : k + 1]
+            states.append(self.flow(states[-1], start, end, held))
+        return torch.cat(states, 1)
+
     def with_divergence(
         self, t: Tensor, state: Tensor, inputs: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:

@@ -174,6 +174,14 @@ class BentFlow(Linear):
         return super().flow(state, t0, t0 + (t1 - t0) ** 2)
 
 
+class Hurried(Linear):
+    """Passes through successive times too fast."""
+
+    def flow_through(self, state: Tensor, times: Tensor, inputs: Tensor) -> Tensor:
+        """Flow for twice the times."""
+        return super().flow_through(state, 2 * times, inputs)
+
+
 class Crossed(SDE):
     """Diagonal noise in which coordinates see one another."""
 
@@ -270,6 +278,7 @@ BROKEN_DYNAMICS: dict[str, type[ode.Dynamics]] = {
     "the_first_half_is_the_velocity": field(plain, order=2),
     "flow_solves_the_field": WrongFlow,
     "flow_composes_and_reverses": BentFlow,
+    "flow_through_is_one_flow_after_another": Hurried,
     "starting_frequencies_are_harmless": Resized,
     "a_starting_acceleration_is_harmless": Reshaped,
     "diffusion_is_of_its_kind": Crossed,

@@ -6,6 +6,7 @@ import cmath
 import math
 import pickle
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -162,6 +163,31 @@ def test_driven_linear_flow_solves_the_field(elapsed: float) -> None:
         n_steps=400,
     ).ys[:, 1]
     torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(3, 1, 6), (3, 1, 2, 6)])
+def test_driven_linear_flow_passes_through_successive_times(shape: tuple[int, ...]) -> None:
+    """All legs at once, their gradients too, are one flow after another; so are a heir's own."""
+
+    class Hurried(Linear):
+        def flow(self, state: Any, t0: Any, t1: Any, inputs: Any = None) -> Any:
+            return super().flow(state, 2 * t0, 2 * t1, inputs)
+
+    between = [1] * (len(shape) - 3)
+    for kind in (Linear, Hurried):
+        dynamics = kind(5, n_inputs=2).double()
+        start = torch.randn(shape, dtype=torch.float64)
+        times = torch.tensor([[0.0, 0.4, 0.4, 2.0], [1.0, 0.5, 0.0, -9.0], [0.0, 0.0, 0.0, 1e-9]])
+        times = times.double().reshape(3, 4, *between, 1)
+        inputs = torch.randn(3, 3, *between, 2, dtype=torch.float64)
+        given = (*dynamics.parameters(), start.requires_grad_(), inputs.requires_grad_())
+        at_once = dynamics.flow_through(start, times, inputs)
+        one_by_one = Dynamics.flow_through(dynamics, start, times, inputs)
+        torch.testing.assert_close(at_once, one_by_one, rtol=1e-12, atol=1e-12)
+        found, right = (
+            torch.autograd.grad(states.square().sum(), given) for states in (at_once, one_by_one)
+        )
+        torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-10)
 
 
 def test_driven_linear_flow_is_accurate_for_short_times() -> None:

@@ -93,16 +93,35 @@ class Linear(Dynamics):
 
     def flow(self, state: Tensor, t0: Tensor, t1: Tensor, inputs: Tensor | None = None) -> Tensor:
         """Exact state at ``t1``: every mode turned and damped, and driven by constant inputs."""
-        elapsed = t1 - t0
+        real, imaginary, driven = self._parts(t1 - t0, inputs)
+        own = _times(real, imaginary, state)
+        return own if driven is None else own + driven
+
+    def flow_through(self, state: Tensor, times: Tensor, inputs: Tensor) -> Tensor:
+        """Exact states at successive times: all turns and drives at once, then their sums."""
+        if type(self).flow is not Linear.flow:
+            return super().flow_through(state, times, inputs)
+        real, imaginary, driven = self._parts(times.diff(dim=1), inputs)
+        assert driven is not None
+        turns, pushes = torch.complex(real, imaginary), torch.complex(*driven.chunk(2, -1))
+        modes = [torch.complex(*state.chunk(2, -1))[:, 0]]
+        for turn, push in zip(turns.unbind(1), pushes.unbind(1), strict=True):
+            modes.append(torch.addcmul(push, turn, modes[-1]))
+        states = torch.stack(modes, 1)
+        return torch.cat([states.real, states.imag], -1)
+
+    def _parts(
+        self, elapsed: Tensor, inputs: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None]:
+        """What a state is multiplied by, as complex numbers, and what is added if it is driven."""
         turn = self.frequency * elapsed
         decay, cos, sin = torch.exp(-self.damping * elapsed), torch.cos(turn), torch.sin(turn)
-        own = _times(decay * cos, decay * sin, state)
         if self.drive is None:
-            return own
+            return decay * cos, decay * sin, None
         # exp(lambda h) - 1 without cancellation where h is small, and then over lambda.
         real = torch.expm1(-self.damping * elapsed) * cos - 2 * torch.sin(turn / 2) ** 2
         gain = _over(real, decay * sin, -self.damping, self.frequency, elapsed)
-        return own + _times(*gain, self.drive(self.checked_inputs(inputs)))
+        return decay * cos, decay * sin, _times(*gain, self.drive(self.checked_inputs(inputs)))
 
     @torch.no_grad()
     def start_at(self, frequencies: Tensor) -> None:

@@ -37,6 +37,10 @@ def _driven(subject: Subject) -> bool:
     return bool(subject.cls.takes_inputs)
 
 
+def _held_inputs(subject: Subject) -> bool:
+    return _closed_form(subject) and _driven(subject)
+
+
 @SUITE.law(_closed_form)
 def flow_solves_the_field(subject: Subject) -> None:
     """The closed form starts at the state and its time derivative is the field along it."""
@@ -69,6 +73,23 @@ def flow_composes_and_reverses(subject: Subject) -> None:
         "The flow over two legs differs from the flow over both at once.",
     )
     require(close(dynamics.flow(middle, t0 + 0.2, t0), states, 1e-6), "The flow does not reverse.")
+
+
+@SUITE.law(_held_inputs)
+def flow_through_is_one_flow_after_another(subject: Subject) -> None:
+    """States at successive times are those of the flow from each time to the next."""
+    dynamics = stirred(subject, n_inputs=N_INPUTS)
+    states = random_states(dynamics, BATCH)[:, None]
+    times = torch.tensor([0.0, 0.3, 0.3, 1.0], dtype=states.dtype)
+    times = clock(states) + times[:, None]
+    inputs = torch.randn(BATCH, 3, N_INPUTS, dtype=states.dtype)
+    require(
+        close(
+            dynamics.flow_through(states, times, inputs),
+            ode.Dynamics.flow_through(dynamics, states, times, inputs),
+        ),
+        "flow_through differs from one flow after another: leave it out, or mend it.",
+    )
 
 
 @SUITE.law(_closed_divergence)
