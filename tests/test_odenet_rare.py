@@ -96,16 +96,18 @@ def test_case_43_folds_of_sorted_labels() -> None:
     assert scores.tolist() == [0.0, 0.0]
 
 
-def test_rows_without_weight_are_neither_trained_on_nor_held_out() -> None:
+@pytest.mark.parametrize("class_weight", [None, "balanced"])
+def test_rows_without_weight_are_neither_trained_on_nor_held_out(class_weight: Any) -> None:
     """A fit is the one without them, and nothing warns of losses that are not finite."""
     points, labels = shifted({"a": 40, "b": 40})
-    weights = np.where(np.arange(80) % 40 < 6, 1.0, 0.0)
+    weights = np.where((np.arange(80) % 40 < 6) | (np.arange(80) > 70), 1.0, 0.0)
     kept = weights > 0
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model = stopping(validation_fraction=0.2)
+        model = stopping(validation_fraction=0.2, class_weight=class_weight)
         weighted = model.fit(points, labels, sample_weight=weights)
-    few = stopping(validation_fraction=0.2).fit(points[kept], labels[kept])
+    few = stopping(validation_fraction=0.2, class_weight=class_weight)
+    few.fit(points[kept], labels[kept])
     assert np.isfinite(weighted.history_["held_out_loss"]).all()
     np.testing.assert_allclose(weighted.predict_proba(points), few.predict_proba(points), atol=1e-6)
 

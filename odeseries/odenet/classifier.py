@@ -342,7 +342,10 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
 
     def _weighty(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Float64]:
         """Rows with a weight, and it times that of their class, with a mean of 1."""
-        weights = row_weights(X, sample_weight, compute_sample_weight(self.class_weight, y))
+        counted = row_weights(X, sample_weight) > 0
+        factors = np.zeros(len(y))
+        factors[counted] = compute_sample_weight(self.class_weight, y[counted])
+        weights = row_weights(X, sample_weight, factors)
         kept = weights > 0
         return X[kept], y[kept], weights[kept] / weights[kept].mean()
 
