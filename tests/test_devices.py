@@ -114,25 +114,22 @@ def test_a_path_is_the_same_on_every_device(waits: list[str], solver: str, noise
 
 @pytest.mark.parametrize("gradient", GRADIENTS)
 @pytest.mark.parametrize("solver", [*FIXED, *ADAPTIVE])
-def test_the_host_waits_at_most_once_a_step_and_once_on_its_way_back(
-    waits: list[str], solver: str, gradient: str
-) -> None:
-    """More steps cost at most as many waits more, each way."""
-    field = on(NAME, hamiltonian)
-    y0, times = problem(NAME, 2)
-    counts = []
-    for size in (1e-3, 1e-9) if solver in ADAPTIVE else (5, 20):
-        length = {"rtol": size, "atol": size} if solver in ADAPTIVE else {"n_steps": size}
-        waits.clear()
-        solution = ode.solve(field, y0, times, solver=solver, gradient=gradient, **length)
-        forward = len(waits)
-        solution.ys.square().sum().backward()
-        work = solution.stats.accepted + solution.stats.rejected
-        counts.append((int(work.cpu().max()), forward, len(waits)))
-    (few, few_forward, few_both), (many, many_forward, many_both) = counts
-    assert many >= few + 5
-    assert many_forward - few_forward <= many - few
-    assert many_both - few_both <= 2 * (many - few)
+def test_the_host_waits_about_once_a_step(waits: list[str], solver: str, gradient: str) -> None:
+    """To know whether steps were taken; less often to take states out of them, and to begin."""
+    adaptive = solver in ADAPTIVE
+    length = {"rtol": 1e-9, "atol": 1e-9} if adaptive else {"n_steps": 40}
+    field, (y0, times) = on(NAME, hamiltonian), problem(NAME)
+    waits.clear()
+    solution = ode.solve(field, y0, times, solver=solver, gradient=gradient, **length)
+    there = len(waits)
+    solution.ys.square().sum().backward()
+    back = len(waits) - there
+    steps = int((solution.stats.accepted + solution.stats.rejected).cpu().max())
+    assert steps >= 30
+    assert there <= (adaptive + 0.25) * steps + 10
+    # Four spans between five times; checkpoints are as many as the root of the steps.
+    most = {"autograd": 0, "checkpoint": 8 * steps**0.5, "adjoint": (adaptive * 2.0) * steps + 36}
+    assert back <= most[gradient]
 
 
 def test_the_device_refuses_what_a_gpu_refuses(waits: list[str]) -> None:
