@@ -86,13 +86,31 @@ def emulated() -> Iterator[list[str]]:
         yield _waits
 
 
+class _Absent:
+    """What torch asks of a kind of device; none is there, so that nothing else looks for one."""
+
+    def is_available(self) -> bool:
+        """No."""
+        return False
+
+    def device_count(self) -> int:
+        """None."""
+        return 0
+
+    def _is_in_bad_fork(self) -> bool:
+        return False
+
+    def manual_seed_all(self, seed: int) -> None:
+        """Nothing to seed."""
+
+
 def _registered() -> bool:
     """Make the device known to torch, once in a process."""
     known = torch._C._get_privateuse1_backend_name()
     register = getattr(backend_registration, "_setup_privateuseone_for_python_backend", None)
     if register is None or known == NAME:
         return known == NAME
-    register(NAME)
+    register(NAME, backend_module=_Absent())
     library = torch.library.Library("_", "IMPL")
     library.fallback(_run, "PrivateUse1")
     torch.library.impl("aten::_copy_from", "PrivateUse1")(_copy_from)
