@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from odeseries.windows import Batch, Side
 
-__all__ = ["Anchor", "Anchored", "moments", "nearest"]
+__all__ = ["Anchor", "Anchored", "held_slopes", "moments", "nearest"]
 
 LONG_AGE = 20.0
 N_KNOTS = 9
@@ -20,6 +20,8 @@ KNOT_STEP = math.log(10) / 2
 SMOOTHING = 2.0
 MEAN_LOG_ABS_NORMAL = -0.635
 SCALE_PRIOR = 4.0
+TAIL = 0.01
+"""Share of the queries of training at whose ages the error is not yet known."""
 DECAYS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 1e4)
 
 
@@ -123,7 +125,8 @@ class Anchor(nn.Module):
         bend = torch.diff(torch.eye(N_KNOTS), n=2, dim=0).to(gram)
         level = 1e-3 * torch.eye(N_KNOTS).to(gram)
         fitted = torch.linalg.solve(gram + SMOOTHING * bend.T @ bend + level, right)
-        self.log_spread.copy_(fitted - MEAN_LOG_ABS_NORMAL)
+        counts = gram.sum(-1)
+        self.log_spread.copy_(held_slopes(fitted, counts) - MEAN_LOG_ABS_NORMAL)
 
     def forward(self, batch: Batch) -> Anchored:
         """Level, scale, base and spread of every window."""
@@ -154,6 +157,33 @@ class Anchor(nn.Module):
     def clipped(self, level: Tensor) -> Tensor:
         """The level within what training saw, so that a drift leads nowhere unknown."""
         return torch.minimum(torch.maximum(level, self.lowest), self.highest)
+
+
+def held_slopes(fitted: Tensor, counts: Tensor) -> Tensor:
+    """Logarithms of errors without slopes that go on to ages of which hardly anything was seen.
+
+    Towards age 0 the error does not grow. Beyond the longest ages neither does it shrink, nor grow
+    faster than the root of the age, as that of a random walk.
+
+    Parameters
+    ----------
+    fitted : Tensor of shape (channels, N_KNOTS)
+        At the knots of the log age.
+    counts : Tensor of shape (channels, N_KNOTS)
+        How many queries were near each.
+
+    Returns
+    -------
+    Tensor of shape (channels, N_KNOTS)
+    """
+    share = counts.cumsum(1) / counts.sum(1, keepdim=True).clamp(min=1e-9)
+    knots = torch.arange(N_KNOTS, device=counts.device)
+    first = (share < TAIL).sum(1, keepdim=True).clamp(max=N_KNOTS - 1)
+    last = (share < 1 - TAIL).sum(1, keepdim=True).clamp(max=N_KNOTS - 1)
+    at_first, at_last = fitted.gather(1, first), fitted.gather(1, last)
+    most = at_last + KNOT_STEP / 2 * (knots - last)
+    early = torch.where(knots < first, torch.minimum(fitted, at_first), fitted)
+    return torch.where(knots > last, torch.minimum(torch.maximum(early, at_last), most), early)
 
 
 def _hats(age: Tensor) -> Tensor:

@@ -13,6 +13,10 @@ from odeseries.transforms import Transform
 __all__ = ["ROUND", "Scaling"]
 
 ROUND = 9
+ROUNDING = 1e-12
+"""Deviations below this share of the mean are what rounding makes of a constant."""
+UNHEARD = 1e300
+"""Deviation that makes an input 0 whatever its value."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +28,8 @@ class Scaling:
     horizon : float
         Clock units per unit of model time.
     mean, std : ndarray of shape (n_channels,)
-        Statistics of the observed training values; a constant channel has ``std`` 1.
+        Statistics of the observed training values; a constant channel has a ``std`` of 1, a
+        constant input one that makes it 0.
     inputs : Scaling or None
         That of the known inputs.
     transform : Transform or None
@@ -60,10 +65,26 @@ class Scaling:
         mean = np.nanmean(values, axis=0)
         largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
         std = largest * np.nanstd((values - mean) / largest, axis=0)
-        floor = 1e-12 * np.abs(mean)
-        inputs = None if panel.inputs is None else cls.fitted(panel.inputs, horizon)
+        floor = ROUNDING * np.abs(mean)
+        inputs = None if panel.inputs is None else cls.of_inputs(panel.inputs, horizon)
         std = np.where(std > floor, std, np.where(floor > 0, floor, 1.0))
         return cls(horizon, mean, std, inputs, transform)
+
+    @classmethod
+    def of_inputs(cls, panel: Panel, horizon: float) -> Self:
+        """Statistics of known inputs; one that never varied is 0, since nothing is learned of it.
+
+        Parameters
+        ----------
+        panel : Panel
+            Of the inputs, in clock units.
+        horizon : float
+            In clock units.
+        """
+        found = cls.fitted(panel, horizon)
+        varied = np.nanmax(panel.values, axis=0) > np.nanmin(panel.values, axis=0)
+        varied &= found.std > 2 * ROUNDING * np.abs(found.mean)
+        return replace(found, std=np.where(varied, found.std, UNHEARD))
 
     def apply(self, panel: Panel) -> Panel:
         """The panel in model units; times are rounded, so that a change of unit changes nothing."""

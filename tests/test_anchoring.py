@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 
 import odeseries as ode
-from odeseries.anchoring import Anchored
+from odeseries.anchoring import KNOT_STEP, N_KNOTS, Anchored, held_slopes
 from odeseries.sampling import query_windows
 
 N_SERIES = 10
@@ -56,3 +56,30 @@ def test_all_windows_have_one_scale_where_none_is_wanted() -> None:
     assert own.scale.min() < common.scale[0, 0] < own.scale.max()
     spreads = common.spread[:, 0, 0]
     torch.testing.assert_close(spreads, spreads[:1].expand_as(spreads))
+
+
+def test_errors_are_held_at_ages_that_training_did_not_see() -> None:
+    """No growth towards age 0; beyond, no fall, and no growth faster than the root of the age."""
+    rising = torch.arange(float(N_KNOTS))[None]
+    counts = torch.zeros(1, N_KNOTS)
+    counts[0, 3:6] = 100.0
+    counts[0, 2] = counts[0, 6] = 0.5
+    falling = held_slopes(-rising, counts)
+    torch.testing.assert_close(falling[0], -torch.tensor([3.0, 3, 3, 3, 4, 5, 5, 5, 5]))
+    root = 5 + KNOT_STEP / 2 * torch.arange(1.0, 4.0)
+    grown = held_slopes(rising, counts)
+    torch.testing.assert_close(grown[0], torch.cat([rising[0, :6], root]))
+    everywhere = torch.full((1, N_KNOTS), 10.0)
+    assert torch.equal(held_slopes(-rising, everywhere), -rising)
+    assert held_slopes(rising, torch.zeros(1, N_KNOTS)).isfinite().all()
+
+
+def test_noise_is_foretold_as_wide_right_after_the_last_row_as_later() -> None:
+    """Ages much shorter than any of training are not met by huge intervals."""
+    random = np.random.default_rng(4)
+    times = np.sort(random.uniform(0, 30, 25))
+    model = ode.LatentODEForecaster(
+        3.0, hidden=8, n_rows=8, n_lags=2, max_epochs=1, random_state=4
+    ).fit(pd.Series(random.normal(size=25), index=times))
+    asked = model.predict_quantiles(times[-1] + np.array([1e-3, 0.3]), alpha=[0.1, 0.9])
+    assert (asked.iloc[:, 1] - asked.iloc[:, 0]).max() < 15

@@ -170,6 +170,23 @@ def test_candidates_may_be_classes() -> None:
     assert auto.fit(noise(50)).best_name_ == "baseline (lags)"
 
 
+@pytest.mark.parametrize("candidate", ["baseline", ode.BaselineForecaster])
+def test_a_mapping_may_hold_names_and_classes(candidate: Any) -> None:
+    """As a list may."""
+    auto = ode.AutoForecaster(5.0, candidates={"mine": candidate}, random_state=0)
+    assert auto.fit(noise(50)).best_name_ == "mine"
+
+
+@pytest.mark.parametrize("changed", [{"n_queries": 3}, {"validation_fraction": 0.4}])
+def test_candidates_that_would_be_judged_on_other_values_are_refused(
+    changed: dict[str, Any],
+) -> None:
+    """Their scores could not be compared."""
+    candidates = {"a": ode.BaselineForecaster(), "b": ode.BaselineForecaster(**changed)}
+    with pytest.raises(ValueError, match=r"differ in .* \(a: .*, b: .*\).*: give all the same"):
+        ode.AutoForecaster(5.0, candidates=candidates).fit(noise(50))
+
+
 def test_names_must_differ() -> None:
     """Names must differ."""
     with pytest.raises(ValueError, match="have the same name: give a mapping"):

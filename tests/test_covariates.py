@@ -143,6 +143,32 @@ def test_bare_times_with_covariates_go_to_every_series() -> None:
     assert asked.series.tolist() == [0, 0, 1, 1]
 
 
+def test_values_of_a_series_asked_for_are_no_covariate() -> None:
+    """Its index is asked for, whatever it is called, and its values are not read."""
+    times = np.arange(40.0)
+    X = pd.DataFrame({0: np.cos(times)}, index=times)
+    y = pd.Series(np.sin(times), index=times)
+    model = ode.BaselineForecaster(2.0, method="lags").fit(X, y)
+    asked = pd.Series([100.0], index=[39.0])
+    assert model.predict(asked).equals(model.predict(X.index[-1:]))
+    assert model.predict(asked.rename("x")).equals(model.predict(X.index[-1:]))
+    with pytest.raises(ode.DataError, match="covariate 0 is not known"):
+        model.predict(pd.Series([100.0], index=[41.0]))
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.3, 1e9])
+def test_a_covariate_that_never_varied_changes_nothing(constant: float) -> None:
+    """Neither by what rounding does to it nor by another value: nothing was learned of it."""
+    times = np.arange(40.0)
+    X = pd.DataFrame({"c": np.full(40, constant)}, index=times)
+    X.iloc[3] *= 1 + 1e-16
+    model = ode.NeuralODEForecaster(2.0, **FAST).fit(X, pd.Series(np.sin(times), index=times))
+    asked = pd.DataFrame({"c": [constant, constant]}, index=[40.5, 41.0])
+    right = model.predict(asked)
+    assert model.predict(asked.astype("float32")).equals(right)
+    assert model.predict(asked + 5).equals(right)
+
+
 def test_units_of_a_covariate_do_not_matter(driven: tuple[pd.DataFrame, pd.Series]) -> None:
     """An affine change of an input changes no forecast."""
     X, y = driven

@@ -334,6 +334,25 @@ def test_targets_may_come_in_y() -> None:
         read_frame(data.to_frame("co2"), data)
     with pytest.raises(DataError, match="their indexes differ"):
         read_frame(pd.DataFrame(index=data.index), data[:-1])
+    for key in ("ds", "uid"):
+        with pytest.raises(DataError, match=f"'{key}' is in X and in y"):
+            read_frame(keys, target.rename(key), time_col="ds", id_col="uid")
+
+
+def test_targets_may_be_named_by_an_index_or_array() -> None:
+    """As by a list."""
+    frame = daily().to_frame("a").assign(b=7.0)
+    for targets in (["b"], pd.Index(["b"]), np.array(["b"])):
+        panel, _ = read_frame(frame, targets=targets)
+        assert panel.channels == ("b", "a")
+
+
+def test_more_columns_than_targets_are_refused() -> None:
+    """In an array, where no names tell which are meant."""
+    X = pd.DataFrame({"u": np.arange(3.0)}, index=np.arange(3.0))
+    _, schema = read_frame(X, np.arange(3.0))
+    with pytest.raises(DataError, match="y has 2 columns, but the targets of the fit are"):
+        read_frame(X, np.zeros((3, 2)), schema=schema)
 
 
 # History

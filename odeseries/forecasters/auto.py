@@ -292,12 +292,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         """Copies of the candidates by name, with the parameters that all share."""
         given = _defaults(n_targets) if self.candidates is None else self.candidates
         if isinstance(given, Mapping):
-            named = {name: clone(one) for name, one in given.items()}
+            named = {name: clone(_made(one)) for name, one in given.items()}
         else:
-            made: list[Any] = [
-                c if isinstance(c, BaseForecaster) else plugins.get("forecaster", c)()
-                for c in given
-            ]
+            made = [_made(one) for one in given]
             named = {_name(one): clone(one) for one in made}
         if not named:
             raise ValueError("candidates is empty: name at least one forecaster.")
@@ -307,7 +304,26 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         for one in named.values():
             one.set_params(**shared)
             one._validate_params()
+        _require_common(named)
         return named
+
+
+def _made(candidate: Any) -> Any:
+    """A forecaster, of its name or class where it is one of these."""
+    is_made = isinstance(candidate, BaseForecaster)
+    return candidate if is_made else plugins.get("forecaster", candidate)()
+
+
+def _require_common(named: Mapping[str, BaseForecaster]) -> None:
+    """Refuse candidates that would be judged on different values."""
+    for key in ("validation_fraction", "n_queries"):
+        values = {name: getattr(one, key) for name, one in named.items()}
+        if len(set(values.values())) > 1:
+            told = ", ".join(f"{name}: {value}" for name, value in values.items())
+            raise ValueError(
+                f"The candidates differ in {key} ({told}), so that they would forecast different "
+                f"held-out values: give all the same."
+            )
 
 
 def _defaults(n_targets: int) -> list[BaseForecaster]:
@@ -345,6 +361,10 @@ def _standing(forecaster: BaseForecaster) -> Standing:
     return Standing(weight=2.0) if isinstance(forecaster, LinearSDEForecaster) else Standing()
 
 
+def _told(value: object) -> str:
+    return value if isinstance(value, str) else getattr(value, "__name__", repr(value))
+
+
 def _name(forecaster: BaseForecaster) -> str:
     """Name of a forecaster, with what tells it from others of its class."""
     changed = {
@@ -352,6 +372,6 @@ def _name(forecaster: BaseForecaster) -> str:
         for name, value in forecaster.get_params(deep=False).items()
         if name in ("method", "dynamics", "encoder", "head")
     }
-    told = ", ".join(str(v) if isinstance(v, str) else v.__name__ for v in changed.values())
+    told = ", ".join(_told(value) for value in changed.values())
     name = plugins.qualified_name(type(forecaster))
     return f"{name} ({told})" if told else name

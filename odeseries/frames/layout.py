@@ -115,6 +115,7 @@ def named(table: Table, targets: Any) -> tuple[Table, int]:
     if len(table.inputs.columns) or table.as_series:
         raise DataError("targets= names columns of X; leave it out if there is a y or a Series.")
     columns: list[Any] = list(table.values.columns)
+    targets = list(targets) if isinstance(targets, (pd.Index, np.ndarray)) else targets
     several = isinstance(targets, (list, tuple)) and targets not in columns
     names: list[Any] = list(targets) if several else [targets]
     absent = [label for label in names if label not in columns]
@@ -223,7 +224,9 @@ def _with_targets(table: Table, y: object, index: pd.Index) -> Table:
     _require_unique_columns(values)
     if as_array or (isinstance(y, pd.Series) and y.name is None):
         values = _relabelled(values, table.values.columns)
-    both = [label for label in values.columns if label in table.values.columns]
+    keys = [] if table.form != "long" else [table.when.name, getattr(table.who, "name", None)]
+    taken = [*table.values.columns, *keys]
+    both = [label for label in values.columns if label in taken]
     if both:
         raise DataError(f"Column {both[0]!r} is in X and in y: rename or drop it in one of them.")
     as_series = isinstance(y, pd.Series) and (table.form != "long" or as_array)

@@ -143,7 +143,7 @@ def _ask(X: object, schema: Schema) -> _Asked:
         return _ask_long(X, schema)
     table = lay_out(X)
     index = X if isinstance(X, pd.Index) else X.index
-    return _Asked(table.when, table.who, index, None, table.values)
+    return _Asked(table.when, table.who, index, None, None if table.as_series else table.values)
 
 
 def _ask_long(X: pd.DataFrame, schema: Schema) -> _Asked:

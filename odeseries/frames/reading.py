@@ -102,6 +102,11 @@ def _picked(table: Table, schema: Schema) -> Table:
     values, targets = table.values, list(schema.targets)
     if table.as_series and len(targets) == 1:
         values = values.set_axis(targets, axis=1)
+    elif table.as_array and len(values.columns) > len(targets):
+        raise DataError(
+            f"The history's y has {len(values.columns)} columns, but the targets of the fit are "
+            f"{listed(targets)}: give one column for each."
+        )
     elif table.as_array:
         values = values.set_axis(targets[: len(values.columns)], axis=1)
     offered = pd.concat([values, table.inputs], axis=1)
