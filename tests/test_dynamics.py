@@ -190,6 +190,26 @@ def test_driven_linear_flow_passes_through_successive_times(shape: tuple[int, ..
         torch.testing.assert_close(found, right, rtol=1e-10, atol=1e-10)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "autocast"),
+    [
+        *((d, False) for d in (torch.float16, torch.bfloat16, torch.float32, torch.float64)),
+        *((d, True) for d in (torch.bfloat16, torch.float32, torch.float64)),
+    ],
+)
+def test_driven_linear_flow_in_other_precisions(dtype: torch.dtype, autocast: bool) -> None:
+    """Dtypes come out as of one flow after another, under autocast too."""
+    dynamics = Linear(4, n_inputs=2)
+    dynamics = dynamics if autocast else dynamics.to(dtype)
+    start, times = torch.randn(3, 1, 4).to(dtype), torch.rand(3, 4, 1).sort(1).values.to(dtype)
+    inputs = torch.randn(3, 3, 2).to(torch.float32 if autocast else dtype)
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        at_once = dynamics.flow_through(start, times, inputs)
+        one_by_one = Dynamics.flow_through(dynamics, start, times, inputs)
+    assert at_once.dtype == one_by_one.dtype
+    torch.testing.assert_close(at_once, one_by_one, rtol=0.02, atol=0.02)
+
+
 def test_driven_linear_flow_is_accurate_for_short_times() -> None:
     """In float32 the effect of an input over a short time has no cancellation."""
     dynamics = Linear(4, n_inputs=1)

@@ -99,10 +99,16 @@ class Linear(Dynamics):
 
     def flow_through(self, state: Tensor, times: Tensor, inputs: Tensor) -> Tensor:
         """Exact states at successive times: all turns and drives at once, then their sums."""
-        if type(self).flow is not Linear.flow:
+        is_own = type(self).flow is Linear.flow
+        if not is_own or self.frequency.dtype not in (torch.float32, torch.float64):
             return super().flow_through(state, times, inputs)
         real, imaginary, driven = self._parts(times.diff(dim=1), inputs)
         assert driven is not None
+        # What autocast has made half as precise has no complex numbers.
+        driven, state = (
+            driven.to(real.dtype),
+            state.to(torch.promote_types(real.dtype, state.dtype)),
+        )
         turns, pushes = torch.complex(real, imaginary), torch.complex(*driven.chunk(2, -1))
         modes = [torch.complex(*state.chunk(2, -1))[:, 0]]
         for turn, push in zip(turns.unbind(1), pushes.unbind(1), strict=True):
