@@ -89,7 +89,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         Unfitted forecasters, their classes, or names such as ``"latent_ode"``, the simplest first.
         By default four simple methods, forests of random trees, for up to eight targets a linear
         stochastic differential equation, then latent ODEs with linear and with learned nonlinear
-        dynamics. `horizon` and the parameters below are passed on to each.
+        dynamics. `horizon` and the parameters below are passed on to each. All must have the same
+        ``n_queries`` and ``validation_fraction``, which say what they are judged on.
     combine : bool, default=True
         Whether forecasts are averaged. One candidate is picked otherwise, or if it is best alone.
     margin : float, default=0.02
@@ -186,6 +187,9 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
             If the data can't be used; the message names series, column and position.
         OdeSeriesError
             If every candidate failed.
+        ValueError
+            If there are no candidates, or they have equal names or would be judged on different
+            values.
 
         Warns
         -----

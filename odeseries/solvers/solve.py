@@ -138,7 +138,7 @@ def solve(
     IntegrationError
         If a row fails and ``on_failure="raise"``; a SolverError too.
     SolverError
-        If what is asked for is impossible.
+        If what is asked for is impossible, or tensors are on different devices.
     CompileError
         If ``compile=True`` and method, field or machine don't allow it; a ValueError too.
 
