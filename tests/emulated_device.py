@@ -31,6 +31,8 @@ WAITING = {
 INDEXING = {aten.index.Tensor, aten.index_put.default, aten.index_put_.default}
 MOVING = {aten._to_copy.default, aten.copy_.default}
 _waits: list[str] = []
+# What is registered lasts as long as its library.
+_libraries: list[torch.library.Library] = []
 
 
 class EmulatedTensor(Tensor):
@@ -114,7 +116,7 @@ def _registered() -> bool:
     library = torch.library.Library("_", "IMPL")
     library.fallback(_run, "PrivateUse1")
     torch.library.impl("aten::_copy_from", "PrivateUse1")(_copy_from)
-    _registered.library = library  # type: ignore[attr-defined]
+    _libraries.append(library)
     return True
 
 

@@ -117,7 +117,7 @@ def test_a_path_is_the_same_on_every_device(waits: list[str], solver: str, noise
 def test_the_host_waits_about_once_a_step(waits: list[str], solver: str, gradient: str) -> None:
     """To know whether steps were taken; less often to take states out of them, and to begin."""
     adaptive = solver in ADAPTIVE
-    length = {"rtol": 1e-9, "atol": 1e-9} if adaptive else {"n_steps": 30}
+    length = {"rtol": 1e-9, "atol": 1e-9} if adaptive else {"n_steps": 40}
     field, (y0, times) = on(NAME, hamiltonian), problem(NAME)
     waits.clear()
     solution = ode.solve(field, y0, times, solver=solver, gradient=gradient, **length)
