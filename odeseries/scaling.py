@@ -43,7 +43,14 @@ class Scaling:
     transform: Transform | None = None
 
     @classmethod
-    def fitted(cls, panel: Panel, horizon: float, transformer: Any = None) -> Self:
+    def fitted(
+        cls,
+        panel: Panel,
+        horizon: float,
+        transformer: Any = None,
+        *,
+        constant: float | None = None,
+    ) -> Self:
         """Take the statistics of a panel in which every channel was observed.
 
         Parameters
@@ -54,6 +61,8 @@ class Scaling:
             In clock units.
         transformer : scikit-learn transformer, optional
             Fitted, for each target, on the observed values.
+        constant : float, optional
+            Deviation of channels that never varied; by default what rounding makes of them, or 1.
 
         Raises
         ------
@@ -66,25 +75,13 @@ class Scaling:
         largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
         std = largest * np.nanstd((values - mean) / largest, axis=0)
         floor = ROUNDING * np.abs(mean)
-        inputs = None if panel.inputs is None else cls.of_inputs(panel.inputs, horizon)
-        std = np.where(std > floor, std, np.where(floor > 0, floor, 1.0))
+        held = np.where(floor > 0, floor, 1.0) if constant is None else constant
+        std = np.where(std > floor, std, held)
+        inputs = None
+        if panel.inputs is not None:
+            # Nothing is learned of an input that never varied.
+            inputs = cls.fitted(panel.inputs, horizon, constant=UNHEARD)
         return cls(horizon, mean, std, inputs, transform)
-
-    @classmethod
-    def of_inputs(cls, panel: Panel, horizon: float) -> Self:
-        """Statistics of known inputs; one that never varied is 0, since nothing is learned of it.
-
-        Parameters
-        ----------
-        panel : Panel
-            Of the inputs, in clock units.
-        horizon : float
-            In clock units.
-        """
-        found = cls.fitted(panel, horizon)
-        varied = np.nanmax(panel.values, axis=0) > np.nanmin(panel.values, axis=0)
-        varied &= found.std > 2 * ROUNDING * np.abs(found.mean)
-        return replace(found, std=np.where(varied, found.std, UNHEARD))
 
     def apply(self, panel: Panel) -> Panel:
         """The panel in model units; times are rounded, so that a change of unit changes nothing."""

@@ -105,10 +105,8 @@ class Linear(Dynamics):
         real, imaginary, driven = self._parts(times.diff(dim=1), inputs)
         assert driven is not None
         # What autocast has made half as precise has no complex numbers.
-        driven, state = (
-            driven.to(real.dtype),
-            state.to(torch.promote_types(real.dtype, state.dtype)),
-        )
+        driven = driven.to(real.dtype)
+        state = state.to(torch.promote_types(real.dtype, state.dtype))
         turns, pushes = torch.complex(real, imaginary), torch.complex(*driven.chunk(2, -1))
         modes = [torch.complex(*state.chunk(2, -1))[:, 0]]
         for turn, push in zip(turns.unbind(1), pushes.unbind(1), strict=True):
