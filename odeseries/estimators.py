@@ -23,7 +23,7 @@ from odeseries.errors import PersistenceError
 from odeseries.offers import Kind
 from odeseries.parts import part_of
 
-__all__ = ["Saved", "name_of", "restored", "row_weights"]
+__all__ = ["Saved", "checked_weights", "name_of", "restored"]
 
 NET = "net."
 PARTS: tuple[Kind, ...] = ("dynamics", "solver")
@@ -100,21 +100,20 @@ class Saved(ABC):
         }
 
 
-def row_weights(X: Any, sample_weight: Any, factors: Any = 1.0) -> npt.NDArray[np.float64]:
-    """Checked weights of rows, times factors, with a mean of 1.
+def checked_weights(X: Any, sample_weight: Any) -> npt.NDArray[np.float64]:
+    """Weights of rows, 1 where none are given.
 
     Raises
     ------
     ValueError
         If a weight is negative, or all are 0.
     """
-    weights = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-    weights = weights * factors
-    mean = weights.mean()
-    if mean == 0:
+    weights: npt.NDArray[np.float64] = _check_sample_weight(
+        sample_weight, X, dtype=np.float64, ensure_non_negative=True, copy=True
+    )
+    if not weights.any():
         raise ValueError("All rows have the weight 0: give at least one a positive weight.")
-    out: npt.NDArray[np.float64] = weights / mean
-    return out
+    return weights
 
 
 def restored(document: dict[str, Any], tensors: dict[str, Tensor], device: str | None) -> Any:

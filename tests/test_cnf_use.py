@@ -239,6 +239,16 @@ def test_columns_of_conditions_are_known_by_name(rows: Any, tmp_path: Path) -> N
             one.sample(2, y[["b", "a"]])
 
 
+def test_classes_of_another_type_or_shape_are_refused(rows: Any) -> None:
+    """Texts are not the numbers that they spell, however many classes there are."""
+    labels = np.arange(len(rows)) % 20
+    model = _small(conditional=True).fit(rows, labels)
+    with pytest.raises(ValueError, match=r"not in the fit.*: \['0', '1'"):
+        model.score_samples(rows, labels.astype(str))
+    with pytest.raises(ValueError, match=r"shape \(80, 1\) must hold a class for every row"):
+        model.score_samples(rows, labels[:, None])
+
+
 @pytest.mark.parametrize("n_samples", [2.5, "3", 0, None])
 def test_number_of_draws_is_whole(rows: Any, n_samples: Any) -> None:
     """Anything else is refused with its value."""

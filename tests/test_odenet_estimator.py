@@ -296,3 +296,39 @@ def test_a_limit_on_time_ends_the_fit() -> None:
     model = small(max_epochs=100_000, max_time=0.3).fit(X, Y)
     assert model.n_epochs_ < 100_000
     assert model.history_["loss"].iloc[-1] < model.history_["loss"].iloc[0]
+
+
+def test_weights_mean_the_same_in_every_part() -> None:
+    """Rows of 100 in a later part weigh as class weights of 100 do; a part may lack a class."""
+    first, rare = Y < 2, Y == 2
+
+    def parts(weight: float, **settings: Any) -> Any:
+        model = small(**settings)
+        for k, part in enumerate((first, rare, first)):
+            given = np.full(part.sum(), weight if k == 1 else 1.0)
+            model.partial_fit(X[part], Y[part], classes=[0, 1, 2], sample_weight=given)
+        return model.predict_proba(X)
+
+    heavy = parts(100.0)
+    assert np.abs(heavy - parts(1.0)).max() > 1e-3
+    np.testing.assert_allclose(heavy, parts(1.0, class_weight={2: 100.0}), atol=1e-6)
+
+
+def test_wrong_class_weights_are_refused() -> None:
+    """Negative ones, and classes that are not there while others have no weight."""
+    with pytest.raises(ValueError, match=r"not negative, but has \{1: -1.0\}"):
+        small(class_weight={1: -1.0}).fit(X, Y)
+    with pytest.raises(ValueError, match=r"finite .* \{2: nan\}"):
+        small(class_weight={2: float("nan")}).fit(X, Y)
+    with pytest.raises(ValueError, match="leaves no row a weight"):
+        small(class_weight={0: 0.0, 1: 0.0, 2: 0.0}).fit(X, Y)
+    with pytest.raises(ValueError, match="not in class_weight"):
+        small(class_weight={"setosa": 2.0}).fit(X, Y)
+
+
+def test_labels_of_another_type_are_refused() -> None:
+    """Texts are not the numbers that they spell, however many classes there are."""
+    points, labels = np.repeat(X[:24], 2, 0), np.repeat(np.arange(24), 2)
+    model = small().partial_fit(points, labels, classes=np.arange(24))
+    with pytest.raises(ValueError, match=r"not among the classes .*'0', '1'"):
+        model.partial_fit(points, labels.astype(str))

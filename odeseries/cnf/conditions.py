@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _get_feature_names
 
 from odeseries.errors import DataError
-from odeseries.frames.plain import plain_targets, refuse_dates
+from odeseries.frames.plain import plain_targets, refuse_dates, unknown_labels
 
 __all__ = ["Conditions"]
 
@@ -105,8 +105,12 @@ class Conditions:
         return _plain(y)
 
     def _indicators(self, y: Any) -> Float64:
-        unknown = np.setdiff1d(y, self.classes)
-        if len(unknown):
+        if y.ndim != 1:
+            raise ValueError(
+                f"y of shape {y.shape} must hold a class for every row, in the shape (n,)."
+            )
+        unknown = unknown_labels(y, self.classes)
+        if unknown:
             raise ValueError(f"y has classes that were not in the fit, {self.classes}: {unknown}.")
         return np.asarray(y[:, None] == self.classes, dtype=np.float64)
 

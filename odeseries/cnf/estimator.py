@@ -43,7 +43,7 @@ from odeseries.cnf.spaces import Space
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
 from odeseries.errors import DataError
-from odeseries.estimators import Saved, row_weights
+from odeseries.estimators import Saved, checked_weights
 from odeseries.frames.plain import refuse_dates
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.parameters import Declared
@@ -240,7 +240,8 @@ class CNFDensityEstimator(
         X : array-like of shape (n, n_features)
             Data.
         y : array-like of shape (n,) or (n, n_numbers), optional
-            Classes or numbers that the density is conditioned on, if ``conditional``.
+            Classes or numbers that the density is conditioned on, if ``conditional``: of shape
+            (n,) texts, booleans and whole numbers are classes; of shape (n, 1) they are numbers.
         sample_weight : array-like of shape (n,), optional
             Weights of the rows.
 
@@ -357,7 +358,8 @@ class CNFDensityEstimator(
             if y is None:
                 raise ValueError("conditional=True, but y is None: give a target for every row.")
             check_consistent_length(X, y)
-        weights = row_weights(X, sample_weight)
+        weights = checked_weights(X, sample_weight)
+        weights /= weights.mean()
         if np.count_nonzero(weights) < 2:
             raise DataError(
                 f"Only the row at position {weights.argmax()} has a positive weight: a density "

@@ -11,7 +11,7 @@ import pandas as pd
 from odeseries.errors import DataError
 from odeseries.frames.foreign import as_pandas
 
-__all__ = ["plain_targets", "refuse_dates"]
+__all__ = ["plain_targets", "refuse_dates", "unknown_labels"]
 
 DATES = {"datetime64", "datetime", "date", "timedelta64", "timedelta", "time", "period"}
 """What pandas calls objects that are dates or time differences."""
@@ -69,6 +69,20 @@ def plain_targets(y: Any, name: str = "y") -> Any:
     if isinstance(dtype, pd.api.extensions.ExtensionDtype) and dtype.kind in "iub":
         return y.to_numpy(f"{dtype.kind}{getattr(dtype, 'itemsize', 1)}")
     return y
+
+
+def unknown_labels(y: Any, classes: Any) -> list[Any]:
+    """Labels that equal no class, each once; the text "1" is not the number 1.
+
+    Parameters
+    ----------
+    y : array of shape (n,)
+        Labels.
+    classes : array of shape (n_classes,)
+        Known ones.
+    """
+    known = set(classes.tolist())
+    return [label for label in dict.fromkeys(y.tolist()) if label not in known]
 
 
 def _columns(X: Any) -> Iterator[tuple[Hashable, pd.Series]]:

@@ -16,7 +16,6 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -24,13 +23,13 @@ from torch import Tensor
 from odeseries.checkpoints import begun, drawn_seed
 from odeseries.control import Budget, Callback, Control, as_callbacks
 from odeseries.devices import find_device
-from odeseries.estimators import Saved, row_weights
+from odeseries.estimators import Saved
 from odeseries.frames.plain import plain_targets, refuse_dates
 from odeseries.interfaces import Dynamics, Solver
 from odeseries.odenet.inputs import Float64, Inputs, Shift, image_shape
 from odeseries.odenet.network import Gradient, ODENet
 from odeseries.odenet.parts import Design
-from odeseries.odenet.rows import Rows, announced
+from odeseries.odenet.rows import Rows, announced, weights_of
 from odeseries.odenet.training import OF_FEATURES, OF_IMAGES, Schedule, Task
 from odeseries.parameters import Declared
 from odeseries.solvers.options import options_for_users
@@ -79,7 +78,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         and averages the probabilities of an image over itself and its four neighbours, moved by
         one pixel.
     class_weight : dict, "balanced" or None
-        Weights of the classes.
+        Weights of the classes, not negative; 1 for those that a dict leaves out.
     max_epochs : int, optional
         Epochs; by default 40 of features and 25 of images for up to 1,500 rows, fewer of more
         rows, by the cube root of their number. Without early stopping the learning rate rises
@@ -262,7 +261,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X, y, sample_weight
-            As for ``fit``.
+            As for ``fit``; weights count in units of the mean weight of the first rows.
         classes : array-like of shape (n_classes,), optional
             All classes that there will be; needed in the first call.
 
@@ -284,7 +283,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
             )
         X, y = self._checked(X, y, reset=first)
         self.classes_ = announced(y, classes, None if first else self.classes_)
-        X, y, weights = self._weighty(X, y, sample_weight)
+        X, y, weights = self._weighty(X, y, sample_weight, reset=first)
         seed = drawn_seed(self.random_state)
         if first:
             self._start(X, seed)
@@ -340,14 +339,15 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         return X, y
 
-    def _weighty(self, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, Float64]:
-        """Rows with a weight, and it times that of their class, with a mean of 1."""
-        counted = row_weights(X, sample_weight) > 0
-        factors = np.zeros(len(y))
-        factors[counted] = compute_sample_weight(self.class_weight, y[counted])
-        weights = row_weights(X, sample_weight, factors)
+    def _weighty(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool = True
+    ) -> tuple[Any, Any, Float64]:
+        """Rows with a weight, and it in units of the first rows' mean."""
+        weights = weights_of(X, y, sample_weight, self.class_weight, self.classes_)
         kept = weights > 0
-        return X[kept], y[kept], weights[kept] / weights[kept].mean()
+        if reset:
+            self._weight_unit = float(weights[kept].mean())
+        return X[kept], y[kept], weights[kept] / self._weight_unit
 
     def _start(self, X: Any, seed: int) -> None:
         """Make an untrained network for rows like these."""

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
+from sklearn.utils.class_weight import compute_class_weight, compute_sample_weight
 from torch import Tensor
 
+from odeseries.estimators import checked_weights
+from odeseries.frames.plain import unknown_labels
 from odeseries.training import shuffled
 
-__all__ = ["Rows", "announced", "hold_out"]
+__all__ = ["Rows", "announced", "hold_out", "weights_of"]
 
 Indices = npt.NDArray[np.intp]
 
@@ -125,7 +128,49 @@ def announced(y: Any, classes: Any, known: Any) -> Any:
         known = np.unique(classes)
     elif classes is not None and not np.array_equal(known, np.unique(classes)):
         raise ValueError(f"classes={classes!r} are not those of the first call, {known}.")
-    unknown = np.setdiff1d(y, known)
-    if len(unknown):
+    unknown = unknown_labels(y, known)
+    if unknown:
         raise ValueError(f"y has labels that are not among the classes {known}: {unknown}.")
     return known
+
+
+def weights_of(
+    X: Any, y: Any, sample_weight: Any, class_weight: Any, classes: Any
+) -> npt.NDArray[np.float64]:
+    """Weights of rows times those of their classes.
+
+    Parameters
+    ----------
+    X : array of shape (n, ...)
+        Rows.
+    y : array of shape (n,)
+        Their classes.
+    sample_weight : array-like of shape (n,) or None
+        Weights of the rows.
+    class_weight : mapping, "balanced" or None
+        Weights of the classes; balanced ones count the rows that have a weight.
+    classes : array of shape (n_classes,)
+        All classes, sorted.
+
+    Raises
+    ------
+    ValueError
+        If a weight is negative or not finite, or none is left.
+    """
+    weights = checked_weights(X, sample_weight)
+    counted = weights > 0
+    weights[counted] *= _factors(y[counted], class_weight, classes)
+    if not (weights > 0).any():
+        raise ValueError(f"class_weight={class_weight!r} leaves no row a weight.")
+    return weights
+
+
+def _factors(y: Any, class_weight: Any, classes: Any) -> Any:
+    """The weight of the class of every row."""
+    if not isinstance(class_weight, Mapping):
+        return compute_sample_weight(class_weight, y)
+    wrong = {k: w for k, w in class_weight.items() if not (np.isfinite(w) and w >= 0)}
+    if wrong:
+        raise ValueError(f"class_weight must be finite and not negative, but has {wrong}.")
+    each = compute_class_weight(dict(class_weight), classes=classes, y=classes)
+    return each[np.searchsorted(classes, y)]
