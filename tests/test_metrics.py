@@ -11,10 +11,13 @@ import scoringrules
 from scipy import stats
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
 
 import odeseries as ode
 from odeseries import metrics
 from odeseries.metrics import LEVELS
+
+ROW, COLUMN = np.zeros(3), np.zeros((3, 1))
 
 
 @pytest.fixture
@@ -225,6 +228,18 @@ def test_coverage_and_sharpness_by_lead() -> None:
         (lambda: metrics.crps_from_samples([0.0], [[1.0]], fair=True), "at least 2 are needed"),
         (lambda: metrics.energy_score([0.0, 1.0], [[1.0], [2.0]]), "needs samples of shape"),
         (lambda: metrics.variogram_score([0.0], [[1.0]], order=0), "order=0 must be positive"),
+        (lambda: variogram(weights=[1.0, 2.0]), r"weights of shape \(2,\) must be of shape \(2, 2"),
+        (lambda: variogram(weights=[[0.0, -1.0], [1.0, 0.0]]), "none of them negative"),
+        (lambda: variogram(weights=np.full((2, 2), np.nan)), "weights must be finite"),
+        (lambda: metrics.pinball_loss(0.0, [1.0], [25]), r"levels=\[25.0\] must be in \(0, 1\)"),
+        (lambda: metrics.pinball_loss(0.0, [], []), "at least one"),
+        (lambda: metrics.pit_from_quantiles(0.0, [1.0, 2.0], [0.5, 0.4]), "must rise"),
+        (lambda: metrics.crps_from_quantiles(0.0, ROW, [0.1, 0.2, 0.9]), "must be evenly spaced"),
+        (lambda: metrics.crps_from_samples([0.0], np.zeros((1, 0))), "There are no samples"),
+        (lambda: metrics.energy_score([0.0], np.zeros((0, 1))), "There are no samples"),
+        (lambda: metrics.by_lead([], [], [], []), "truth is empty"),
+        (lambda: metrics.naive_error([], [], 1.0), "times is empty"),
+        (lambda: metrics.naive_error([0.0], [np.nan], 1.0), "values holds no observation"),
     ],
 )
 def test_impossible_requests_are_refused(call: object, message: str) -> None:
@@ -232,6 +247,33 @@ def test_impossible_requests_are_refused(call: object, message: str) -> None:
     assert callable(call)
     with pytest.raises(ValueError, match=message):
         call()
+
+
+def variogram(weights: object) -> object:
+    """Score of two values."""
+    return metrics.variogram_score([0.0, 1.0], [[0.0, 2.0]], weights=weights)  # type: ignore[arg-type]
+
+
+def test_a_missing_forecast_of_an_observed_value_is_never_left_out() -> None:
+    """What is made of it is NaN; where nothing was observed none is needed."""
+    truth, lost, nan = [1.0, 2.0, 3.0], np.array([1.0, 2.0, np.nan]), np.nan
+    history = np.arange(4.0), np.array([0.0, 1.0, 3.0, 2.0])
+    assert np.isnan(metrics.mase(truth, lost, *history, 1.0))
+    assert metrics.mase([1.0, 3.0, nan], lost, *history, 1.0) == pytest.approx(0.5 / (4 / 3))
+    assert np.isnan(metrics.mase([nan], [1.0], *history, 1.0))
+    assert np.isnan(metrics.coverage(truth, lost, 9.0))
+    assert np.isnan(metrics.coverage(truth, 0.0, lost))
+    assert metrics.coverage([1.0, 3.0, nan], lost, 9.0) == 1.0
+    assert np.isnan(metrics.sharpness([], []))
+    table = metrics.by_lead([1, 2, 3], truth, 0.0, lost, [0, 2, 3, 4])
+    np.testing.assert_array_equal(table["coverage"], [1.0, nan, nan])
+    np.testing.assert_array_equal(table["width"], [1.5, nan, nan])
+    assert table["n"].tolist() == [2, 1, 0]
+    quantiles = np.array([[0.0, 2.0], [0.0, nan]])
+    np.testing.assert_array_equal(
+        np.isnan(metrics.pit_from_quantiles([1.0, 1.0], quantiles, [0.25, 0.75])), [False, True]
+    )
+    assert np.isnan(metrics.pit_from_samples([1.0, 1.0], quantiles)).tolist() == [False, True]
 
 
 class TestScorers:
@@ -290,8 +332,24 @@ class TestScorers:
         assert scores.shape == (2,)
         assert (scores < 0).all()
 
+    def test_a_pipeline_may_hold_a_forecaster_alone(
+        self, wave: pd.Series, wave_model: ode.LatentODEForecaster
+    ) -> None:
+        """Or steps that do nothing."""
+        ahead = wave.iloc[-30:]
+        alone = Pipeline([("model", wave_model)])
+        passing = Pipeline([("nothing", "passthrough"), ("none", None), ("model", wave_model)])
+        expected = metrics.mae_scorer(wave_model, ahead)
+        assert metrics.mae_scorer(alone, ahead) == metrics.mae_scorer(passing, ahead) == expected
 
-ROW, COLUMN = np.zeros(3), np.zeros((3, 1))
+    def test_a_missing_forecast_has_no_score(self) -> None:
+        """Scikit-learn then says so."""
+
+        class Lost:
+            def scored_quantiles(self, *_: object) -> tuple[object, object]:
+                return np.array([[1.0], [np.nan], [1.0]]), np.array([[[1.0]], [[1.0]], [[np.nan]]])
+
+        assert np.isnan(metrics.mae_scorer(Lost(), None))
 
 
 @pytest.mark.parametrize(
@@ -359,6 +417,18 @@ def test_the_same_labels_in_another_order_are_refused(call: object) -> None:
     call(truth, truth.set_axis(range(3))[::-1])
 
 
+def test_every_pair_of_labels_is_compared() -> None:
+    """Columns as well as rows, and ends of intervals beside a plain truth."""
+    frame = pd.DataFrame({"a": [1.0, 2.0], "b": [8.0, 9.0]})
+    with pytest.raises(ValueError, match=r"same columns .*give high as high\[low.columns\]"):
+        metrics.coverage(frame.to_numpy(), frame, frame[["b", "a"]])
+    with pytest.raises(ValueError, match=r"low and high have the same labels"):
+        metrics.interval_score(ROW[:2], frame["a"], frame["a"][::-1], 0.9)
+    with pytest.raises(ValueError, match=r"lead and low have the same labels"):
+        metrics.by_lead(frame["a"], ROW[:2], frame["a"][::-1], 9.0)
+    assert metrics.coverage(frame, frame, frame) == 1.0
+
+
 @pytest.mark.parametrize(
     ("times", "lag"),
     [
@@ -376,3 +446,10 @@ def test_a_lag_is_met_at_times_that_floats_round(times: pd.Index, lag: object) -
     long_before = pd.Index([pd.Timestamp(0) if isinstance(lag, str) else -1e9])
     more = long_before.append(pd.Index(times)), np.append(np.nan, values)
     assert metrics.naive_error(*more, lag) == pytest.approx(expected)
+
+
+def test_a_lag_is_met_at_times_of_single_precision() -> None:
+    """As at the same times of double precision, to whose rounding they are not equal."""
+    times, values = 1000 + np.arange(2000) * 0.1, np.random.default_rng(0).standard_normal(2000)
+    expected = metrics.naive_error(times, values, 0.3)
+    assert metrics.naive_error(times.astype(np.float32), values, 0.3) == pytest.approx(expected)

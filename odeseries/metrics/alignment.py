@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -39,8 +40,7 @@ def aligned(**given: npt.ArrayLike) -> list[Float64]:
                 f"{first} of shape {arrays[first].shape} needs {name} of the same shape, not "
                 f"{array.shape}; of a frame of one column take the column."
             )
-        if array.ndim:
-            refuse_reordered(first, given[first], name, given[name])
+    refuse_reordered(**given)
     return list(np.broadcast_arrays(*arrays.values()))
 
 
@@ -54,7 +54,8 @@ def aligned_levels(
     Raises
     ------
     ValueError
-        If shapes differ, or pandas objects have the same labels in another order.
+        If shapes differ, levels are not in (0, 1), or pandas objects have the same labels in
+        another order.
     """
     y, q = np.asarray(truth, dtype=np.float64), np.asarray(quantiles, dtype=np.float64)
     level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
@@ -64,7 +65,12 @@ def aligned_levels(
             f"truth of shape {y.shape} and levels of shape {level.shape} need quantiles of shape "
             f"{(*y.shape, *level.shape)}, not {q.shape}."
         )
-    refuse_reordered("truth", truth, "quantiles", quantiles)
+    if not len(level) or not ((level > 0) & (level < 1)).all():
+        raise ValueError(
+            f"levels={level.tolist()} must be in (0, 1), such as 0.25 for a quarter, and at least "
+            "one."
+        )
+    refuse_reordered(truth=truth, quantiles=quantiles)
     shape = q.shape[:-1] if not y.ndim else y.shape
     return np.broadcast_to(y, shape), np.broadcast_to(q, (*shape, *level.shape)), level
 
@@ -75,7 +81,8 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
     Raises
     ------
     ValueError
-        If shapes differ, or pandas objects have the same labels in another order.
+        If shapes differ, there are no samples, or pandas objects have the same labels in another
+        order.
     """
     y, drawn = np.asarray(truth, dtype=np.float64), np.asarray(samples, dtype=np.float64)
     if not drawn.ndim or drawn.shape[:-1] != y.shape:
@@ -83,17 +90,27 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
             f"truth of shape {y.shape} needs samples of shape {(*y.shape, 'n_samples')}, not "
             f"{drawn.shape}."
         )
-    refuse_reordered("truth", truth, "samples", samples)
+    if not drawn.shape[-1]:
+        raise ValueError("There are no samples: give at least one for every truth.")
+    refuse_reordered(truth=truth, samples=samples)
     return y, drawn
 
 
-def refuse_reordered(first: str, one: Any, second: str, other: Any) -> None:
+def refuse_reordered(**given: Any) -> None:
     """Refuse pandas objects with the same labels in another order; others go by position."""
-    if not all(isinstance(values, (pd.Series, pd.DataFrame)) for values in (one, other)):
-        return
-    same = len(one) == len(other) and set(one.index) == set(other.index)
-    if same and not one.index.equals(other.index):
-        raise ValueError(
-            f"{first} and {second} have the same labels in another order, but are compared row by "
-            f"row: give {second} as {second}.loc[{first}.index]."
-        )
+    labelled = {k: v for k, v in given.items() if isinstance(v, (pd.Series, pd.DataFrame))}
+    for (first, one), (second, other) in combinations(labelled.items(), 2):
+        if _reordered(one.index, other.index):
+            raise ValueError(
+                f"{first} and {second} have the same labels in another order, but are compared row "
+                f"by row: give {second} as {second}.loc[{first}.index]."
+            )
+        if one.ndim == other.ndim == 2 and _reordered(one.columns, other.columns):
+            raise ValueError(
+                f"{first} and {second} have the same columns in another order, but are compared "
+                f"column by column: give {second} as {second}[{first}.columns]."
+            )
+
+
+def _reordered(one: pd.Index, other: pd.Index) -> bool:
+    return len(one) == len(other) and set(one) == set(other) and not one.equals(other)

@@ -22,15 +22,25 @@ __all__ = ["by_lead", "coverage", "pit_from_quantiles", "pit_from_samples", "sha
 
 
 def coverage(truth: npt.ArrayLike, low: npt.ArrayLike, high: npt.ArrayLike) -> float:
-    """Share of the observed values within ``[low, high]``; NaN if none was observed."""
+    """Share of the observed values within ``[low, high]``.
+
+    NaN if none was observed, or an end of the interval of one is missing.
+    """
     y, lower, upper = aligned(truth=truth, low=low, high=high)
     seen = np.isfinite(y)
-    inside = (y >= lower) & (y <= upper)
-    return float(inside[seen].mean()) if seen.any() else float("nan")
+    return float(_inside(y, lower, upper)[seen].mean()) if seen.any() else float("nan")
+
+
+def _inside(y: Float64, lower: Float64, upper: Float64) -> Float64:
+    """1 within the ends and 0 outside, NaN where an end is missing."""
+    inside = ((y >= lower) & (y <= upper)).astype(np.float64)
+    return np.where(np.isnan(lower) | np.isnan(upper), np.nan, inside)
 
 
 def sharpness(low: npt.ArrayLike, high: npt.ArrayLike) -> float:
     """Mean width of intervals, in the unit of the data: of two calibrated forecasts the narrower.
+
+    NaN if there is none, or an end is missing.
 
     References
     ----------
@@ -38,7 +48,7 @@ def sharpness(low: npt.ArrayLike, high: npt.ArrayLike) -> float:
     sharpness. JRSS B 69, 243. Section 3.4.
     """
     lower, upper = aligned(low=low, high=high)
-    return float(np.mean(upper - lower))
+    return float(np.mean(upper - lower)) if lower.size else float("nan")
 
 
 def by_lead(
@@ -66,7 +76,7 @@ def by_lead(
     -------
     DataFrame
         Indexed by the range of the lead: ``coverage``, ``width`` (mean) and ``n``, the number of
-        observed values.
+        observed values. NaN in a range without observed values, or with an end missing.
 
     Examples
     --------
@@ -77,13 +87,16 @@ def by_lead(
     y, lower, upper = aligned(truth=truth, low=low, high=high)
     if np.shape(lead) != y.shape:
         raise ValueError(f"truth of shape {y.shape} needs a lead of each, not of {np.shape(lead)}.")
-    refuse_reordered("truth", truth, "lead", lead)
+    refuse_reordered(lead=lead, truth=truth, low=low, high=high)
+    if not y.size:
+        raise ValueError("truth is empty: give at least one observation with its lead.")
     seen = np.isfinite(y)
-    inside = ((y >= lower) & (y <= upper)).astype(np.float64)
+    inside = _inside(y, lower, upper)
     ranges = pd.cut(pd.Series(lead).reset_index(drop=True), edges)
     frame = pd.DataFrame({"coverage": inside, "width": upper - lower})[seen]
     groups = frame.groupby(ranges[seen].rename("lead"), observed=False)
-    return groups.mean().assign(n=groups.size())
+    n = groups.size()
+    return groups.mean().where(groups.count().eq(n, axis=0)).assign(n=n)
 
 
 def pit_from_quantiles(
@@ -104,7 +117,13 @@ def pit_from_quantiles(
     -------
     ndarray of shape (...,)
         The level at which the truth lies, linear between the quantiles, and half-way to 0 or 1
-        beyond them; the middle of the levels where several quantiles are equal to the truth.
+        beyond them; the middle of the levels where several quantiles are equal to the truth. NaN
+        where the truth or a quantile is.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, or levels don't rise in (0, 1).
 
     References
     ----------
@@ -112,6 +131,9 @@ def pit_from_quantiles(
     sharpness. JRSS B 69, 243. Section 3.1.
     """
     y, q, level = aligned_levels(truth, quantiles, levels)
+    if (np.diff(level) <= 0).any():
+        raise ValueError(f"levels={level.tolist()} must rise, and quantiles with them.")
+    known = np.isfinite(y) & ~np.isnan(q).any(-1)
     y = y[..., None]
     below, upto = (q < y).sum(-1), (q <= y).sum(-1)
     padded = np.concatenate([[0.0], level, [1.0]])
@@ -122,7 +144,7 @@ def pit_from_quantiles(
     next_up = padded[below + 1]
     between = padded[below] + share * (next_up - padded[below])
     tied = (next_up + padded[upto]) / 2
-    return np.where(np.isfinite(y[..., 0]), np.where(upto > below, tied, between), np.nan)
+    return np.where(known, np.where(upto > below, tied, between), np.nan)
 
 
 def pit_from_samples(
@@ -142,7 +164,7 @@ def pit_from_samples(
     Returns
     -------
     ndarray of shape (...,)
-        In (0, 1); NaN where `truth` is NaN.
+        In (0, 1); NaN where the truth or a sample is.
 
     References
     ----------
@@ -154,4 +176,4 @@ def pit_from_samples(
     ties = (drawn == y[..., None]).sum(-1)
     place = np.random.default_rng(random_state).random(y.shape)
     rank = (below + place * (ties + 1)) / (drawn.shape[-1] + 1)
-    return np.where(np.isfinite(y), rank, np.nan)
+    return np.where(np.isfinite(y) & ~np.isnan(drawn).any(-1), rank, np.nan)

@@ -70,6 +70,11 @@ def variogram_score(
     ndarray of shape (...,)
         NaN where fewer than two values were observed.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or a weight is negative or not finite.
+
     References
     ----------
     Scheuerer, M., Hamill, T. M. (2015). Variogram-Based Proper Scoring Rules for Probabilistic
@@ -82,10 +87,23 @@ def variogram_score(
     for i in range(y.shape[-1]):
         expected[..., i] = (np.abs(drawn - drawn[..., i : i + 1]) ** order).mean(-2)
     observed = np.abs(y[..., :, None] - y[..., None, :]) ** order
-    weight = 1.0 if weights is None else np.asarray(weights, dtype=np.float64)
+    weight = _weights(weights, y.shape[-1])
     pairs = seen[..., :, None] & seen[..., None, :]
     score = (weight * pairs * (observed - expected) ** 2).sum((-2, -1))
     return np.where(seen.sum(-1) > 1, score, np.nan)
+
+
+def _weights(weights: npt.ArrayLike | None, n: int) -> Float64:
+    """Weights of pairs, (n, n)."""
+    given = np.ones((n, n)) if weights is None else np.asarray(weights, dtype=np.float64)
+    if given.shape != (n, n):
+        raise ValueError(
+            f"weights of shape {given.shape} must be of shape {(n, n)}, one for every pair of "
+            "values."
+        )
+    if not (np.isfinite(given) & (given >= 0)).all():
+        raise ValueError("weights must be finite, and none of them negative.")
+    return given
 
 
 def _checked(
@@ -102,5 +120,7 @@ def _checked(
             f"truth of shape {y.shape} needs samples of shape (..., n_samples, n_values), not "
             f"{drawn.shape}."
         )
+    if not drawn.shape[-2]:
+        raise ValueError("There are no samples: give at least one for every truth.")
     seen = np.isfinite(y)
     return np.where(seen, y, 0.0), np.where(seen[..., None, :], drawn, 0.0), seen

@@ -67,11 +67,22 @@ def crps_from_quantiles(
     ndarray of shape (...,)
         In the unit of `truth`; NaN where `truth` is NaN.
 
+    Raises
+    ------
+    ValueError
+        If shapes differ, or levels are not evenly spaced in (0, 1).
+
     References
     ----------
     Gneiting, T., Raftery, A. E. (2007). Strictly Proper Scoring Rules, Prediction, and
     Estimation. JASA 102, 359. Equation (20); the quantile form is in Section 6.1.
     """
+    gaps = np.diff(np.asarray(levels, dtype=np.float64))
+    if not np.allclose(gaps, gaps[:1], rtol=1e-3):
+        raise ValueError(
+            f"levels={np.asarray(levels).tolist()} must be evenly spaced, as their mean stands for "
+            "an integral over all levels."
+        )
     return np.asarray(2 * pinball_loss(truth, quantiles, levels).mean(-1))
 
 

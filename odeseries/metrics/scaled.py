@@ -40,21 +40,30 @@ def naive_error(times: Any, values: npt.ArrayLike, period: object) -> float:
     ValueError
         If no observation is a period later than another, or shapes differ.
 
+    Notes
+    -----
+    Times count as a period apart if they are so up to the rounding of their type of number.
+
     Examples
     --------
     >>> from odeseries.metrics import naive_error
     >>> naive_error([0.0, 1.0, 2.5], [10.0, 12.0, 11.0], period=1.0)
     1.5
     """
-    stamps = read_stamps(pd.Index(times), "times")
+    index = pd.Index(times)
+    if index.empty:
+        raise ValueError("times is empty: give the history.")
+    stamps = read_stamps(index, "times")
     clock = Clock(stamps.kind, stamps.ticks.min().item(), stamps.unit)
     lag = clock.duration(period, "period")
     t, y = aligned(times=clock.times(stamps, np.zeros(len(stamps))), values=values)
     order = np.argsort(t, kind="stable")
     order = order[np.isfinite(y[order])]
     t, y = t[order], y[order]
-    rounded = stamps.ticks if stamps.ticks.dtype.kind == "f" else t
-    slack = 1e-9 * lag + 4 * np.spacing(np.abs(rounded).max())
+    if not len(t):
+        raise ValueError("values holds no observation: give the history.")
+    rounded = t if stamps.ticks.dtype.kind != "f" else index.to_numpy()
+    slack = 1e-9 * lag + 4 * float(np.spacing(np.abs(rounded).max()))
     before = np.searchsorted(t, t - lag + min(slack, lag / 2), "right") - 1
     if not (before >= 0).any():
         raise ValueError(f"No observation is period={period!r} later than another.")
@@ -80,6 +89,7 @@ def mase(
     Returns
     -------
     float
+        NaN if nothing was observed, or a forecast of what was observed is missing.
 
     Raises
     ------
@@ -98,4 +108,5 @@ def mase(
             "can't scale another's."
         )
     y, ours = aligned(truth=truth, forecast=forecast)
-    return float(np.nanmean(np.abs(y - ours)) / scale)
+    seen = np.isfinite(y)
+    return float(np.abs(y - ours)[seen].mean() / scale) if seen.any() else float("nan")

@@ -53,11 +53,13 @@ class QuantileScorer:
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score of the forecasts of the rows of `X`."""
         if isinstance(estimator, Pipeline):
-            X, estimator = estimator[:-1].transform(X), estimator[-1]
+            for _, step in estimator.steps[:-1]:
+                X = X if step in (None, "passthrough") else step.transform(X)
+            estimator = estimator[-1]
         truth, quantiles = estimator.scored_quantiles(X, y, np.array(self.levels))
-        seen = np.isfinite(truth).any(0)
-        each = np.nanmean(self.loss(truth, quantiles)[:, seen], axis=0)
-        return -float(each.mean())
+        seen, losses = np.isfinite(truth), self.loss(truth, quantiles)
+        each = [losses[rows, k].mean() for k, rows in enumerate(seen.T) if rows.any()]
+        return -float(np.mean(each))
 
 
 def pinball_scorer(level: float) -> QuantileScorer:
