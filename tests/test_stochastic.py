@@ -141,6 +141,14 @@ def test_row_alone_equals_row_among_forty() -> None:
     torch.testing.assert_close(alone[0], together[17], rtol=0, atol=1e-12)
 
 
+def test_scalars_of_numpy_are_the_ids_that_they_stand_for() -> None:
+    """However a frame's index keeps them, alone and in tuples; 3 and "3" stay apart."""
+    plain = row_seeds(0, [3, "a", ("a", 2.5), True])
+    numpy = [np.int64(3), np.str_("a"), (np.str_("a"), np.float64(2.5)), np.bool_(True)]
+    assert torch.equal(row_seeds(0, numpy), plain)
+    assert not torch.equal(row_seeds(0, ["3"]), plain[:1])
+
+
 def test_seed_as_a_number_keeps_rows_when_the_batch_grows() -> None:
     """Row i is the same in a batch of any size; other rows, other seeds, other paths."""
     y0 = torch.zeros(40, 1)

@@ -6,6 +6,7 @@ import operator
 from collections.abc import Hashable, Iterable
 from hashlib import blake2b
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,6 +18,8 @@ __all__ = ["check_method", "noise_of", "row_seeds", "whole_seed"]
 
 NOISE_TYPES = ("diagonal", "scalar", "additive", "general")
 SDE_TYPES = ("ito", "stratonovich")
+PLAIN = (np.number, np.bool_, np.str_, np.bytes_)
+"""Scalars of NumPy that stand for one of Python."""
 
 
 def row_seeds(seed: int, ids: Iterable[Hashable]) -> Tensor:
@@ -27,7 +30,8 @@ def row_seeds(seed: int, ids: Iterable[Hashable]) -> Tensor:
     seed : int
         Seed of them all.
     ids : iterable of hashable
-        One id per row, told apart by their ``repr``.
+        One id per row, told apart by their ``repr``; NumPy's scalars, alone or in tuples, are the
+        Python ones that they stand for.
 
     Returns
     -------
@@ -45,9 +49,17 @@ def row_seeds(seed: int, ids: Iterable[Hashable]) -> Tensor:
     True
     """
     seed = whole_seed(seed)
-    digests = [blake2b(repr((seed, one)).encode(), digest_size=8).digest() for one in ids]
+    digests = [blake2b(repr((seed, _plain(one))).encode(), digest_size=8).digest() for one in ids]
     keys = [int.from_bytes(digest, "little", signed=True) for digest in digests]
     return torch.tensor(keys, dtype=torch.int64)
+
+
+def _plain(one: Hashable) -> Hashable:
+    """The id in Python's own types, whose ``repr`` no version of NumPy changes."""
+    if isinstance(one, tuple):
+        return tuple(map(_plain, one))
+    plain: Hashable = one.item() if isinstance(one, PLAIN) else one
+    return plain
 
 
 def noise_of(
