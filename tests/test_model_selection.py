@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -87,6 +88,23 @@ def test_cutoffs_are_given_in_the_kind_of_the_data(form: str, days: np.ndarray) 
     assert [fold.cutoff for fold in folds] == [given[1], given[0]]
     assert days[folds[0].test].min() > 100
     assert days[folds[0].test].max() <= 150
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_cutoff_that_is_given_twice_is_named(form: str, days: np.ndarray) -> None:
+    """Its rows would be there twice."""
+    given = times(form, np.array([200.0, 100.0, 200.0]))
+    y, length = pd.Series(0.0, index=times(form, days)), lasting(form, 50)
+    with pytest.raises(DataError, match=f"cutoffs has {re.escape(str(given[0]))} more than once"):
+        TimeSplit(length, cutoffs=given).folds(y)
+
+
+def test_one_cutoff_in_two_ways_is_given_twice(days: np.ndarray) -> None:
+    """As a date and as its string."""
+    y = pd.Series(0.0, index=times("dates", days))
+    cv = TimeSplit("50D", cutoffs=[pd.Timestamp("2000-06-01"), "2000-06-01"])
+    with pytest.raises(DataError, match=r"cutoffs has 2000-06-01 00:00:00 more than once"):
+        cv.folds(y)
 
 
 def test_cutoffs_may_be_strings_in_the_zone_of_the_data(days: np.ndarray) -> None:

@@ -49,7 +49,7 @@ class TimeSplit:
     n_splits : int, optional
         Number of folds, the last ones; as many as there are by default.
     cutoffs : time or sequence of times, optional
-        The cutoffs themselves, instead of ``initial``, ``period`` and ``n_splits``.
+        The cutoffs themselves, all different, instead of ``initial``, ``period`` and ``n_splits``.
     time_col, id_col : hashable, optional
         Columns of a long frame, as the forecaster has them.
     targets : hashable or list of hashable, optional
@@ -126,8 +126,8 @@ class TimeSplit:
         Raises
         ------
         DataError
-            If the data can't be read, a length is of another kind than the times, or there are
-            fewer folds than asked for.
+            If the data can't be read, a length is of another kind than the times, a cutoff is
+            given twice, or there are fewer folds than asked for.
         """
         rows = read_rows(X, y, self.time_col, self.id_col, self.targets)
         horizon = rows.length(self.horizon, "horizon")
@@ -155,6 +155,12 @@ class TimeSplit:
         if any(value is not None for value in (self.initial, self.period, self.n_splits)):
             raise ValueError("Give cutoffs, or initial, period and n_splits, not both.")
         stamps = rows.stamps(_listed(self.cutoffs), "cutoffs").sort_values()
+        repeated = stamps[stamps.duplicated()]
+        if len(repeated):
+            raise DataError(
+                f"cutoffs has {repeated[0]} more than once, which would make the same fold again: "
+                "give every cutoff once."
+            )
         found = [_fold(rows, cutoff, horizon, slack) for cutoff in stamps]
         empty = next((fold.cutoff for fold in found if not len(fold.test)), None)
         if empty is not None:
