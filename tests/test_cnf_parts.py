@@ -189,6 +189,17 @@ def test_conditions() -> None:
     assert encoded.std() == pytest.approx(1)
 
 
+def test_conditions_that_are_constant_up_to_rounding_keep_their_unit() -> None:
+    """The mean of many 0.1 is not 0.1; rows without weight do not count, small spreads do."""
+    y = np.column_stack([np.full(1001, 0.1), np.full(1001, 0.1), np.zeros(1001), np.ones(1001)])
+    weights = np.ones(1001)
+    y[7, 1], y[7, 3], weights[7] = 5.0, 5.0, 0.0
+    y[::2, 3] += 1e-9
+    scale = Conditions.of(y, weights).scale
+    np.testing.assert_array_equal(scale[:3], 1.0)
+    assert scale[3] == pytest.approx(5e-10, rel=1e-3)
+
+
 @pytest.mark.parametrize(
     ("y", "n", "text"),
     [

@@ -57,8 +57,7 @@ class Conditions:
             return cls(classes, np.zeros(0), np.ones(0))
         numbers = _numbers(y)
         centre = np.average(numbers, axis=0, weights=weights)
-        scale = np.sqrt(np.average((numbers - centre) ** 2, axis=0, weights=weights))
-        return cls(None, centre, np.where(scale > 0, scale, 1.0), names)
+        return cls(None, centre, _scales(numbers, centre, weights), names)
 
     @property
     def width(self) -> int:
@@ -150,6 +149,15 @@ def _classes(y: Any) -> Any:
         raise DataError(
             f"y holds classes that do not sort ({error}): let all be texts, or all numbers."
         ) from error
+
+
+def _scales(numbers: Float64, centre: Float64, weights: Float64) -> Float64:
+    """Standard deviations; 1 for numbers that are constant up to rounding."""
+    scales = np.sqrt(np.average((numbers - centre) ** 2, axis=0, weights=weights))
+    extent = np.ptp(
+        numbers[weights > 0], axis=0
+    )  # the mean of a constant may be off by its rounding
+    return np.where(extent > np.finfo(float).eps * 10 * np.abs(centre), scales, 1.0)
 
 
 def _numbers(y: Any) -> Float64:
