@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Hashable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
 
 from odeseries.arguments import is_whole
+from odeseries.frames.drawn import read_drawn
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -39,6 +40,7 @@ def plot_forecast(
     history : Series or DataFrame
         What was observed, in a frame the column of the target; NaN is left out. Time differences
         are drawn as numbers of days, hours, minutes or seconds; which, the label of the axis says.
+        A long frame is drawn beside answers to a long frame, all with the rows of one id.
     median : Series or DataFrame
         From ``predict``.
     intervals : DataFrame
@@ -46,7 +48,8 @@ def plot_forecast(
     paths : Series or DataFrame, optional
         From ``sample``; ten or twenty paths can be told apart.
     target : hashable, optional
-        Target, a column of frames; the first of ``intervals`` by default.
+        Target, a column of frames. By default that by whose name `history`, or `median`, is a
+        Series, and of frames the first of ``intervals``.
     last : int, optional
         Show only so many last observations, at least one.
     ax : matplotlib.axes.Axes, optional
@@ -61,28 +64,27 @@ def plot_forecast(
     ImportError
         If matplotlib is not installed.
     ValueError
-        If there are several series, no such target, or `last` is below 1.
+        If there are several series, no such target, times in one place here and in another there,
+        or `last` is below 1.
     """
     if last is not None and (not is_whole(last) or last < 1):
         raise ValueError(f"last={last!r} must be a whole number, at least 1, or None.")
-    label = intervals.columns[0][0] if target is None else target
-    bands = _bands(intervals, label)
-    history, centre = _column(history, label, "history"), _column(median, label, "median")
-    seen, centre = history.dropna().sort_index(), centre.sort_index()
+    drawn = read_drawn(history, median, intervals, paths, target)
+    seen, centre = drawn.history.dropna().sort_index(), drawn.median.sort_index()
     seen = seen if last is None else seen.iloc[-last:]
     ax = _axes() if ax is None else ax
     unit = _unit(ax, seen.index.append(centre.index))
-    _draw_bands(ax, bands, unit)
-    if paths is not None:
-        _draw_paths(ax, _column(paths, label, "paths", n_levels=2), unit)
+    _draw_bands(ax, drawn.bands, unit)
+    if drawn.paths is not None:
+        _draw_paths(ax, drawn.paths, unit)
     before, ahead = _places(seen.index, unit), _places(centre.index, unit)
     ax.plot(before, seen, ".", color=SEEN, markersize=3, label="observed")
     ax.plot(ahead, centre, color=AHEAD, linewidth=1.6, label="median forecast")
     if len(seen) and len(centre) and ahead[0] >= before[-1]:
         ax.axvline(before[-1], color=SEEN, linewidth=0.8, linestyle=":")
-    name = "time" if history.index.name is None else str(history.index.name)
+    name = "time" if seen.index.name is None else str(seen.index.name)
     ax.set_xlabel(name if unit is None else f"{name} [{unit}]")
-    ax.set_ylabel("value" if history.name is None else str(history.name))
+    ax.set_ylabel("value" if seen.name is None else str(seen.name))
     return _finished(ax)
 
 
@@ -134,7 +136,7 @@ def plot_history(estimator: Any, ax: Axes | None = None) -> Axes:
     ax.set_xlabel("epoch")
     ax.set_ylabel("loss")
     ax.locator_params(axis="x", integer=True)
-    return _finished(ax, "best")
+    return _finished(ax)
 
 
 def phase_portrait(
@@ -196,7 +198,7 @@ def phase_portrait(
         line = paths.iloc[:, list(coordinates)]
         names = [name if isinstance(name, str) else f"coordinate {name}" for name in line.columns]
         ax.plot(line.iloc[:, 0], line.iloc[:, 1], color=HELD_OUT, linewidth=1.6, label="path")
-        _draw_legend(ax, "upper left")
+        _draw_legend(ax)
     ax.set(xlim=bounds[0], ylim=bounds[1], xlabel=names[0], ylabel=names[1])
     return ax
 
@@ -214,38 +216,6 @@ def _axes() -> Axes:
     """Axes of a new figure."""
     ax: Axes = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
     return ax
-
-
-def _column(
-    data: pd.Series | pd.DataFrame, target: Hashable, name: str, n_levels: int = 1
-) -> pd.Series:
-    """What is drawn of one series: the column of the target, if there are columns."""
-    _require_one_series(data.index, name, n_levels)
-    if isinstance(data, pd.Series):
-        return data
-    if target not in data.columns:
-        raise ValueError(f"{name} has no column {target!r}; it has {list(data.columns)}.")
-    column: pd.Series = data[target]
-    return column
-
-
-def _bands(intervals: pd.DataFrame, target: Hashable) -> pd.DataFrame:
-    """Intervals of the target, by time."""
-    _require_one_series(intervals.index, "intervals", 1)
-    known = intervals.columns.unique(0)
-    if target not in known:
-        raise ValueError(f"target={target!r} has no intervals; there are those of {list(known)}.")
-    return pd.DataFrame(intervals[target]).sort_index()
-
-
-def _require_one_series(index: pd.Index, name: str, n_levels: int) -> None:
-    """Refuse a panel."""
-    if index.nlevels > n_levels:
-        level = index.names[-2] if index.names[-2] is not None else index.nlevels - 2
-        raise ValueError(
-            f"{name} is of a panel, but one series can be drawn: choose it in all that is given, "
-            f"such as {name}.xs({index[0][-2]!r}, level={level!r})."
-        )
 
 
 def _unit(ax: Axes, times: pd.Index) -> str | None:
@@ -303,15 +273,15 @@ def _name_phase(ax: Axes, start: int, phase: str) -> None:
     )
 
 
-def _finished(ax: Axes, legend: Literal["best", "upper left"] = "upper left") -> Axes:
+def _finished(ax: Axes) -> Axes:
     """With a legend and without a box."""
     ax.spines[["top", "right"]].set_visible(False)
-    _draw_legend(ax, legend)
+    _draw_legend(ax)
     return ax
 
 
-def _draw_legend(ax: Axes, loc: Literal["best", "upper left"]) -> None:
+def _draw_legend(ax: Axes) -> None:
     """Every label once, however often it was drawn."""
     handles, labels = ax.get_legend_handles_labels()
     entries = dict(zip(labels, handles, strict=True))
-    ax.legend(entries.values(), entries.keys(), loc=loc, framealpha=0.85, edgecolor="none")
+    ax.legend(entries.values(), entries.keys(), loc="upper left", framealpha=0.85, edgecolor="none")

@@ -264,6 +264,106 @@ def test_a_panel_is_refused_with_how_to_choose(history: pd.Series, name: str) ->
     plot_forecast(**{**given, name: panel.xs("a", level="well")})  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def two_wells() -> pd.DataFrame:
+    """A long frame of two series and two targets, the rows of one after those of the other."""
+    days, step = pd.date_range("2024-01-01", periods=30), np.arange(30.0)
+    flow = [10 + np.sin(step), 50 + np.cos(step)]
+    wells = [
+        pd.DataFrame({"heat": 5.0 + y, "well": name, "day": days, "flow": y})
+        for name, y in zip("ab", flow, strict=True)
+    ]
+    return pd.concat(wells, ignore_index=True)
+
+
+@pytest.mark.parametrize("id_col", ["well", None])
+def test_long_frames_are_drawn_at_their_times(two_wells: pd.DataFrame, id_col: str | None) -> None:
+    """All that a forecaster of long frames answers, of one series."""
+    history = two_wells if id_col else two_wells[two_wells["well"] == "a"].drop(columns="well")
+    model = ode.BaselineForecaster(
+        "8D", method="last", time_col="day", id_col=id_col, random_state=0
+    ).fit(history)
+    times = ode.future_times(history, "8D", n=4, time_col="day", id_col=id_col)
+    given = {
+        "history": history,
+        "median": model.predict(times),
+        "intervals": model.predict_interval(times),
+        "paths": model.sample(times, n_samples=3),
+    }
+    if id_col:
+        given = {name: data[data["well"] == "b"] for name, data in given.items()}
+    drawn = plot_forecast(**given, target="flow")
+    points, days = lines(drawn), pd.date_range("2024-02-01", periods=4, freq="2D")
+    np.testing.assert_array_equal(points["observed"][:, 1], given["history"]["flow"])
+    assert points["observed"][-1, 0] == date2num(np.datetime64("2024-01-30"))
+    for name in ("median forecast", "sample paths"):
+        np.testing.assert_array_equal(points[name][:, 0], date2num(days.to_numpy()))
+    np.testing.assert_array_equal(points["median forecast"][:, 1], given["median"]["flow"])
+    assert (drawn.get_xlabel(), drawn.get_ylabel()) == ("day", "flow")
+    assert plot_forecast(**given).get_ylabel() == "heat"
+
+
+def long_forecast(wells: str = "a") -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Median and intervals of "flow" and "heat", with the columns "well" and "day" in front."""
+    days = pd.date_range("2024-02-01", periods=4)
+    median, intervals = forecast(pd.RangeIndex(len(wells) * 4))
+    frame = median.to_frame().assign(heat=50.0)
+    for data, depth in ((frame, 1), (intervals, 3)):
+        for place, (key, values) in enumerate(
+            {"well": np.repeat(list(wells), 4), "day": np.tile(days, len(wells))}.items()
+        ):
+            data.insert(place, key if depth == 1 else (key, "", ""), values)  # type: ignore[arg-type]
+    return frame, intervals
+
+
+def test_several_series_of_a_long_frame_are_refused(two_wells: pd.DataFrame) -> None:
+    """With how to choose one, which has to be the same everywhere."""
+    median, intervals = long_forecast("ab")
+    with pytest.raises(ValueError, match=r"history\[history\['well'\] == 'a'\]"):
+        plot_forecast(two_wells, median, intervals)
+    one = two_wells[two_wells["well"] == "b"]
+    with pytest.raises(ValueError, match=r"median is of a panel, with 2 series in.* 'well'"):
+        plot_forecast(one, median, intervals)
+    with pytest.raises(ValueError, match="history is of the series 'b', but intervals are of 'a'"):
+        plot_forecast(one, *long_forecast("a"))
+
+
+def test_times_are_where_those_of_the_intervals_are(two_wells: pd.DataFrame) -> None:
+    """Otherwise row numbers would be drawn for times; arrays have none."""
+    one = two_wells[two_wells["well"] == "a"]
+    median, intervals = long_forecast()
+    dated, bands = median.set_index("day"), intervals.set_axis(pd.DatetimeIndex(median["day"]))
+    bands = bands[["flow", "heat"]]
+    plot_forecast(one.set_index("day"), dated, bands)
+    plot_forecast(one.set_index("day")["flow"], median, intervals)
+    with pytest.raises(ValueError, match=r"times in the column 'day', but median has no such"):
+        plot_forecast(one, median["flow"], intervals)
+    with pytest.raises(ValueError, match=r"history has its times in the column 'day'.*set_index"):
+        plot_forecast(one, dated, bands)
+    with pytest.raises(ValueError, match=r"the index of history are numbers, those of interv.*dat"):
+        plot_forecast(one.rename(columns={"day": "date"}), dated, bands)
+    with pytest.raises(ValueError, match="median is a ndarray and carries no time stamps"):
+        plot_forecast(one, median["flow"].to_numpy(), intervals)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"intervals must have columns \(target, coverage"):
+        plot_forecast(one, median, median)
+
+
+def test_the_name_of_a_series_chooses_the_target(history: pd.Series) -> None:
+    """Of frames it is the first; a name that is no target needs one to be named."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
+    both = median.to_frame().assign(heat=50.0)
+    ax = plot_forecast(history.rename("heat"), both, intervals)
+    assert set(lines(ax)["median forecast"][:, 1]) == {50}
+    assert ax.collections[0].get_paths()[0].vertices[:, 1].max() == 53
+    with pytest.raises(ValueError, match=r"history is named 'z', but intervals are of 'flow', 'h"):
+        plot_forecast(history.rename("z"), both, intervals)
+    with pytest.raises(ValueError, match=r"history has no name, .* say with target="):
+        plot_forecast(history.rename(None), both, intervals)
+    named = plot_forecast(history.rename("z"), both, intervals, target="heat")
+    assert set(lines(named)["median forecast"][:, 1]) == {50}
+    assert plot_forecast(history.rename(None), both[["flow"]], intervals[["flow"]]).lines
+
+
 def test_what_is_drawn_twice_has_one_entry_in_the_legend(history: pd.Series) -> None:
     """The second forecast of the same series; new labels are added."""
     median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
