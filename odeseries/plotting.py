@@ -281,7 +281,7 @@ def _finished(ax: Axes) -> Axes:
 
 
 def _draw_legend(ax: Axes) -> None:
-    """Every label once, however often it was drawn."""
+    """Every label once, however often it was drawn, where it hides least."""
     handles, labels = ax.get_legend_handles_labels()
     entries = dict(zip(labels, handles, strict=True))
-    ax.legend(entries.values(), entries.keys(), loc="upper left", framealpha=0.85, edgecolor="none")
+    ax.legend(entries.values(), entries.keys(), loc="best", framealpha=0.85, edgecolor="none")

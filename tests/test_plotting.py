@@ -364,6 +364,19 @@ def test_the_name_of_a_series_chooses_the_target(history: pd.Series) -> None:
     assert plot_forecast(history.rename(None), both[["flow"]], intervals[["flow"]]).lines
 
 
+def test_the_legend_hides_no_points(history: pd.Series) -> None:
+    """It is where there are none; here they are at the top left."""
+    median, intervals = forecast(pd.date_range("2024-01-11", periods=5), level=-5.0)
+    falling = history.set_axis(history.index).mul(-1)
+    ax = plot_forecast(falling, median, intervals)
+    ax.figure.canvas.draw()
+    legend = ax.get_legend()
+    assert legend is not None
+    box = legend.get_window_extent()
+    seen = ax.transData.transform(lines(ax)["observed"])
+    assert not box.count_contains(seen)
+
+
 def test_what_is_drawn_twice_has_one_entry_in_the_legend(history: pd.Series) -> None:
     """The second forecast of the same series; new labels are added."""
     median, intervals = forecast(pd.date_range("2024-01-11", periods=5))
