@@ -6,6 +6,7 @@ from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_is_fitted
@@ -181,13 +182,22 @@ def phase_portrait(
         If matplotlib is not installed.
     NotFittedError
         If the estimator is not fitted.
+    ValueError
+        If bounds, coordinates, the state or the number of points can't be used together.
     """
-    ax = _axes() if ax is None else ax
+    state = _numbers(at, "at", "a state: one number for each of its coordinates", (-1,))
+    _require_coordinates(coordinates, len(state), paths)
+    spans = _numbers(bounds, "bounds", "((lowest, highest), (lowest, highest))", (2, 2))
+    if not (spans[:, 0] < spans[:, 1]).all():
+        raise ValueError(f"bounds={bounds!r} must have the lowest value first, then the highest.")
+    if not is_whole(n_points) or n_points < 2:
+        raise ValueError(f"n_points={n_points!r} must be a whole number, at least 2.")
     right, up = coordinates
-    x, y = (np.linspace(low, high, n_points) for low, high in bounds)
-    grid = np.tile(np.asarray(at, dtype=np.float64), (n_points, n_points, 1))
+    x, y = (np.linspace(low, high, n_points) for low, high in spans)
+    grid = np.tile(state, (n_points, n_points, 1))
     grid[..., right], grid[..., up] = np.meshgrid(x, y)
     slopes = estimator.vector_field(grid, inputs)
+    ax = _axes() if ax is None else ax
     speed = np.hypot(slopes[..., right], slopes[..., up])
     lines = ax.streamplot(
         x, y, slopes[..., right], slopes[..., up], color=speed, cmap="viridis", linewidth=0.9
@@ -216,6 +226,40 @@ def _axes() -> Axes:
     """Axes of a new figure."""
     ax: Axes = pyplot().subplots(figsize=(9, 4.5), layout="constrained")[1]
     return ax
+
+
+def _numbers(
+    values: Any, name: str, wanted: str, shape: tuple[int, ...]
+) -> npt.NDArray[np.float64]:
+    """Finite numbers of a shape, in which -1 is any length."""
+    try:
+        numbers = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        numbers = np.array(np.nan)
+    lengths = zip(numbers.shape, shape, strict=False)
+    fits = numbers.ndim == len(shape) and all(wish in (n, -1) for n, wish in lengths)
+    if not fits or not np.isfinite(numbers).all():
+        raise ValueError(f"{name}={values!r} must be {wanted}, all finite.")
+    return numbers
+
+
+def _require_coordinates(coordinates: Any, n_known: int, paths: pd.DataFrame | None) -> None:
+    """Refuse what are not two coordinates that there are."""
+    two = isinstance(coordinates, (tuple, list, np.ndarray)) and len(coordinates) == 2
+    if not two or not all(is_whole(k) and k >= 0 for k in coordinates):
+        raise ValueError(f"coordinates={coordinates!r} must be two whole numbers, from 0 on.")
+    if coordinates[0] == coordinates[1]:
+        raise ValueError(f"coordinates={coordinates!r} must be different.")
+    if max(coordinates) >= n_known:
+        raise ValueError(
+            f"coordinates={coordinates!r} are counted from 0, but at is a state of {n_known} "
+            "coordinates: choose others, or give all coordinates of a state with at=."
+        )
+    if paths is not None and max(coordinates) >= paths.shape[1]:
+        raise ValueError(
+            f"coordinates={coordinates!r} are counted from 0, but paths have {paths.shape[1]} "
+            "columns: give states as latent returned them."
+        )
 
 
 def _unit(ax: Axes, times: pd.Index) -> str | None:

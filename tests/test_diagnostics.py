@@ -116,3 +116,36 @@ def test_a_phase_portrait_shows_field_and_path(conservative: ode.NeuralODEForeca
     assert ax.get_xlim() == (20, 80)
     assert len(ax.lines) == 1
     mpl.pyplot.close(ax.figure)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {"coordinates": (0, 2)},
+            r"coordinates=\(0, 2\) are counted from 0, but at is a state of 2",
+        ),
+        ({"coordinates": (0, -1)}, r"coordinates=\(0, -1\) must be two whole numbers, from 0 on"),
+        ({"coordinates": (0,)}, r"coordinates=\(0,\) must be two"),
+        ({"coordinates": 1}, "coordinates=1 must be two"),
+        ({"coordinates": ("q", "p")}, r"coordinates=\('q', 'p'\) must be two whole numbers"),
+        ({"coordinates": (1, 1)}, r"coordinates=\(1, 1\) must be different"),
+        ({"paths": pd.DataFrame({"q": [1.0]})}, "paths have 1 columns: give states as latent"),
+        ({"at": 0.0}, "at=0.0 must be a state"),
+        ({"at": (0.0, np.nan)}, r"at=\(0.0, nan\) must be a state"),
+        ({"at": (0.0, 0.0, 0.0)}, "have 3 coordinates: give 2 of a state"),
+        ({"bounds": (20, 80)}, r"bounds=\(20, 80\) must be \(\(lowest, highest\)"),
+        ({"bounds": ((20, 80), (-30,))}, r"bounds=.* must be \(\(lowest, highest\)"),
+        ({"bounds": ((20, 80), (30, -30))}, r"bounds=.* must have the lowest value first"),
+        ({"n_points": 1}, "n_points=1 must be a whole number, at least 2"),
+        ({"n_points": 8.5}, "n_points=8.5 must be a whole number"),
+    ],
+)
+def test_what_a_phase_portrait_cannot_show_is_said(
+    conservative: ode.NeuralODEForecaster, options: dict[str, Any], text: str
+) -> None:
+    """In words, and no figure is opened."""
+    before = mpl.pyplot.get_fignums()
+    with pytest.raises(ValueError, match=text):
+        ode.phase_portrait(conservative, **{"bounds": ((20, 80), (-30, 30)), **options})
+    assert mpl.pyplot.get_fignums() == before
