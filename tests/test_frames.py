@@ -651,6 +651,14 @@ def test_bad_future_requests(options: dict[str, Any]) -> None:
         future_times(daily(), "14D", **options)
 
 
+@pytest.mark.parametrize("value", ["400000D", "99999999999999999999D", np.timedelta64(2**62, "W")])
+def test_durations_that_can_not_be_read_are_called_too_long(value: object) -> None:
+    """They are understood; a timedelta64 may be longer than text."""
+    with pytest.raises(DataError, match=r"is too long: text may say up to 106751 days.*64\(400000"):
+        Clock("datetime", 0, "s").duration(value)
+    assert Clock("datetime", 0, "s").duration(np.timedelta64(400_000, "D")) == 400_000 * DAY
+
+
 # Refusals
 
 BAD_DATA: list[tuple[Any, str]] = [

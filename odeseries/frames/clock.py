@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from pandas.errors import OutOfBoundsTimedelta
 
 from odeseries.errors import DataError
 from odeseries.frames.stamps import (
@@ -24,6 +25,7 @@ from odeseries.panel import Float64, Int64
 __all__ = ["Clock"]
 
 _NANOS = 10**9
+LONGEST_TEXT = pd.Timedelta.max.days
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class Clock:
         Raises
         ------
         DataError
-            If the value is of the other kind, or not positive and finite.
+            If the value is of the other kind, too long to be read, or not positive and finite.
         """
-        length = _as_number(value) if self.kind == "number" else _as_seconds(value)
+        length = _as_number(value) if self.kind == "number" else _as_seconds(value, name)
         if length is None:
             wanted = "a number" if self.kind == "number" else 'a length of time such as "730D"'
             raise DataError(
@@ -150,13 +152,18 @@ def _as_number(value: object) -> float | None:
     return float(value) if is_number(value) else None
 
 
-def _as_seconds(value: object) -> float | None:
+def _as_seconds(value: object, name: str) -> float | None:
     if isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdigit():
         return None  # pandas takes a bare number in a string for nanoseconds
     if not isinstance(value, (str, dt.timedelta, np.timedelta64)):
         return None
     try:
         length = pd.Timedelta(value)
+    except (OutOfBoundsTimedelta, OverflowError) as error:
+        raise DataError(
+            f"{name}={value!r} is too long: text may say up to {LONGEST_TEXT} days, a "
+            'np.timedelta64 such as np.timedelta64(400000, "D") up to 2**63 seconds.'
+        ) from error
     except ValueError:
         return None
     if pd.isna(length):
