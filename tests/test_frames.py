@@ -659,6 +659,24 @@ def test_durations_that_can_not_be_read_are_called_too_long(value: object) -> No
     assert Clock("datetime", 0, "s").duration(np.timedelta64(400_000, "D")) == 400_000 * DAY
 
 
+def test_an_offset_beyond_the_unit_of_the_dates_names_its_end() -> None:
+    """Far ones and ones of nanoseconds are not wrapped around into the past."""
+    message = (
+        r"offset 100000 days 00:00:00 leads .* unit 'ns' can't count, which ends at 2262-04-11"
+    )
+    with pytest.raises(DataError, match=message):
+        ask(pd.Timedelta("100000D"), daily(unit="ns"))
+    with pytest.raises(DataError, match=r"offset 400000 days .* which ends at 2262-04-11"):
+        ask(pd.Timedelta(days=400_000), daily(unit="ns"))
+    queries, _, _ = ask(pd.Timedelta(days=400_000), daily(unit="us"))
+    assert queries.times.tolist() == [400_004 * DAY]
+    mixed = [pd.Timedelta(days=400_000), pd.Timedelta(1, "ns")]
+    with pytest.raises(DataError, match="can't all be counted in the unit 'ns' that one of them"):
+        ask(mixed, daily())
+    with pytest.raises(DataError, match="can't all be counted in the unit 'ns' that one of them"):
+        ask([pd.Timestamp("3000-01-01"), pd.Timestamp("2020-01-01 00:00:00.000000001")], daily())
+
+
 # Refusals
 
 BAD_DATA: list[tuple[Any, str]] = [

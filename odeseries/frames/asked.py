@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.errors import OutOfBoundsDatetime, OutOfBoundsTimedelta
 
 from odeseries.errors import DataError
 from odeseries.frames.schema import Schema
-from odeseries.frames.stamps import is_number
+from odeseries.frames.stamps import PER_SECOND, Unit, is_number
 
 __all__ = ["as_index", "empty_index"]
 
@@ -103,7 +104,7 @@ def _dates(stamps: list[pd.Timestamp]) -> pd.DatetimeIndex:
     zones = {stamp.tz is not None for stamp in stamps if not pd.isna(stamp)}
     if len(zones) > 1:
         raise DataError("Some of the times asked for have a time zone and others have none.")
-    index = pd.DatetimeIndex(np.array([stamp.to_datetime64() for stamp in stamps]))
+    index = pd.DatetimeIndex(np.array([stamp.to_datetime64() for stamp in _in_one_unit(stamps)]))
     if zones != {True}:
         return index
     zone = next(stamp.tz for stamp in stamps if not pd.isna(stamp))
@@ -115,4 +116,17 @@ def _differences(stamps: list[dt.timedelta | np.timedelta64]) -> pd.TimedeltaInd
         lengths = [pd.Timedelta(stamp) for stamp in stamps]
     except ValueError as error:
         raise DataError(f"A time difference asked for can't be read: {error}.") from error
-    return pd.TimedeltaIndex(np.array([length.to_timedelta64() for length in lengths]))
+    return pd.TimedeltaIndex(np.array([one.to_timedelta64() for one in _in_one_unit(lengths)]))
+
+
+def _in_one_unit(stamps: list[Any]) -> list[Any]:
+    """Stamps in the finest of their units, into which NumPy would wrap far ones around."""
+    units: list[Unit] = [stamp.unit for stamp in stamps if not pd.isna(stamp)]
+    finest = max(units, key=PER_SECOND.__getitem__, default="s")
+    try:
+        return [stamp if pd.isna(stamp) else stamp.as_unit(finest) for stamp in stamps]
+    except (OutOfBoundsDatetime, OutOfBoundsTimedelta) as error:
+        raise DataError(
+            f"The times asked for can't all be counted in the unit {finest!r} that one of them "
+            f"needs ({error}). Round that one, or ask for the far ones apart."
+        ) from error

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from pandas.errors import OutOfBoundsDatetime, OutOfBoundsTimedelta
 
 from odeseries.errors import DataError
 from odeseries.frames.asked import as_index, empty_index
@@ -14,7 +15,7 @@ from odeseries.frames.covariates import known_inputs
 from odeseries.frames.foreign import as_pandas
 from odeseries.frames.layout import ANONYMOUS, lay_out, listed, number_ids
 from odeseries.frames.schema import Schema, check_stamps
-from odeseries.frames.stamps import Stamps, read_stamps
+from odeseries.frames.stamps import PER_SECOND, Stamps, Unit, latest, read_stamps
 from odeseries.panel import Float64, Int64, Panel
 
 __all__ = ["Queries", "read_cutoffs", "read_queries"]
@@ -223,5 +224,15 @@ def _resolve(
 
 def _add(ends: pd.DatetimeIndex, offsets: pd.TimedeltaIndex) -> pd.DatetimeIndex:
     """Sum in the unit of the dates where that is exact, in the finer one otherwise."""
-    coarse = offsets.as_unit(ends.unit)
-    return ends + (coarse if (coarse == offsets).all() else offsets)
+    try:
+        coarse = offsets.as_unit(ends.unit)
+        return ends + (coarse if (coarse == offsets).all() else offsets)
+    except (OutOfBoundsDatetime, OutOfBoundsTimedelta, OverflowError) as error:
+        units: list[Unit] = [ends.unit, offsets.unit]
+        unit = max(units, key=PER_SECOND.__getitem__)
+        farthest = offsets[int(np.abs(offsets.asi8).argmax())]
+        raise DataError(
+            f"The offset {farthest} leads from the end of the "
+            f"history to a date that the unit {unit!r} can't count, which ends at {latest(unit)}: "
+            'ask for less, or fit on dates of a coarser unit, such as those of .as_unit("s").'
+        ) from error

@@ -15,12 +15,14 @@ from odeseries.panel import Float64, Int64
 
 __all__ = [
     "KIND_NAMES",
+    "LARGEST",
     "PER_SECOND",
     "Kind",
     "Stamps",
     "Unit",
     "finer_units",
     "is_number",
+    "latest",
     "read_stamps",
 ]
 
@@ -33,7 +35,7 @@ KIND_NAMES: dict[Kind, str] = {
     "number": "numbers",
 }
 PER_SECOND: dict[Unit, int] = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
-_LARGEST = 2**62  # differences of two stamps below this can't overflow int64
+LARGEST = 2**62  # differences of two stamps below this can't overflow int64
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,13 +113,18 @@ def finer_units(unit: Unit) -> list[Unit]:
     return units[units.index(unit) :]
 
 
+def latest(unit: Unit) -> str:
+    """The last date that can be counted in a unit, in UTC."""
+    return str(np.datetime64(2**63 - 1, unit)).replace("T", " ")
+
+
 def _numbers(index: pd.Index, where: str) -> Int64 | Float64:
     if pd.api.types.is_float_dtype(index.dtype):
         ticks = index.to_numpy(dtype=np.float64)
         bad = np.flatnonzero(~np.isfinite(ticks))
         problem = "is infinite"
     else:
-        large = np.asarray((index >= _LARGEST) | (index <= -_LARGEST), dtype=bool)
+        large = np.asarray((index >= LARGEST) | (index <= -LARGEST), dtype=bool)
         bad = np.flatnonzero(large)
         problem = "is too large for exact arithmetic (2**62 or more)"
     if len(bad):
