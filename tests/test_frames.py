@@ -651,6 +651,125 @@ def test_bad_future_requests(options: dict[str, Any]) -> None:
         future_times(daily(), "14D", **options)
 
 
+BERLIN = "Europe/Berlin"
+
+
+@pytest.mark.parametrize("freq", ["D", pd.DateOffset(days=1)])
+def test_days_keep_the_hour_of_a_clock_that_is_changed(freq: Any) -> None:
+    """An hour that is left out becomes the next instant; of one twice there it is the first."""
+    spring = pd.Series([1.0], pd.DatetimeIndex(["2024-03-30 02:30"], tz=BERLIN, name="t"))
+    after = future_times(spring, "2D", freq=freq)
+    assert [str(day) for day in after] == ["2024-03-31 03:00:00+02:00", "2024-04-01 02:30:00+02:00"]
+    assert after.name == "t"
+    autumn = pd.Series([1.0], pd.DatetimeIndex(["2024-10-26 02:30"], tz=BERLIN))
+    after = future_times(autumn, "49h", freq=freq)
+    assert [str(day) for day in after] == ["2024-10-27 02:30:00+02:00", "2024-10-28 02:30:00+01:00"]
+    hours = future_times(spring, "1D", freq="12h")
+    assert [str(day) for day in hours] == ["2024-03-30 14:30:00+01:00", "2024-03-31 03:30:00+02:00"]
+
+
+def test_an_hour_that_is_left_out_does_not_make_a_stamp_twice() -> None:
+    """On the clock 02:00 and 02:30 are both 03:00 then."""
+    spring = pd.Series([1.0], pd.DatetimeIndex(["2024-03-31 01:30"], tz=BERLIN))
+    after = future_times(spring, "1h", freq=pd.DateOffset(minutes=30))
+    assert [str(day) for day in after] == ["2024-03-31 03:00:00+02:00", "2024-03-31 03:30:00+02:00"]
+
+
+@pytest.mark.parametrize("options", [{}, {"n": 2}, {"freq": "1000D"}])
+@pytest.mark.parametrize("tz", [None, BERLIN])
+def test_a_horizon_beyond_the_unit_names_its_end(options: dict[str, Any], tz: str | None) -> None:
+    """For nanoseconds it comes in 2262; other units go on."""
+    message = r"horizon='100000D' leads beyond 2262-04-11 .*'ns' end: give at most 88\d\d\d days"
+    with pytest.raises(DataError, match=message):
+        future_times(daily(unit="ns", tz=tz), "100000D", **options)
+    far = np.timedelta64(400_000, "D")
+    with pytest.raises(DataError, match=r"horizon=np.timedelta64\(400000,'D'\) leads beyond 2262"):
+        future_times(daily(unit="ns", tz=tz), far, **options)
+    dates = future_times(daily(unit="us", tz=tz), far, **options)
+    assert dates[-1].year == 3115
+    with pytest.raises(DataError, match="leads beyond 294247-01-10"):
+        future_times(daily(unit="us", tz=tz), np.timedelta64(2**50, "s"), **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"freq": "1000D"}])
+def test_a_horizon_beyond_time_differences_names_their_end(options: dict[str, Any]) -> None:
+    """292 years in nanoseconds."""
+    data = pd.Series([1.0], pd.TimedeltaIndex(["3D"]).as_unit("ns"))
+    with pytest.raises(DataError, match=r"beyond 106751 days, where .* give at most 106748 days"):
+        future_times(data, "106750D", **options)
+
+
+def test_steps_that_a_far_date_can_not_be_counted_in_are_refused() -> None:
+    """Nanoseconds after the year 1500."""
+    data = pd.Series([1.0], np.array(["1500-01-01"], dtype="datetime64[s]"))
+    with pytest.raises(DataError, match="need times in the unit 'ns', which can't count 1500-01"):
+        future_times(data, "1us", n=1000)
+    assert future_times(data, "1us", n=1).unit == "us"
+
+
+INTEGERS = ["int8", "uint8", "int64", "uint64", "Int64", "UInt64"]
+
+
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_whole_numbers_end_within_the_horizon(dtype: str) -> None:
+    """Exactly at it if that takes fractions; counted steps stay whole."""
+    data = pd.Series([1.0], pd.Index([5], dtype=dtype))
+    assert future_times(data, 7.5, n=3).tolist() == [7.5, 10.0, 12.5]
+    assert future_times(data, 7.5, freq=1).tolist() == [6, 7, 8, 9, 10, 11, 12]
+    assert future_times(data, 7.5, freq=5.0).tolist() == [10]
+    after = future_times(data, 7, n=3)
+    assert after.tolist() == [7, 10, 12]
+    assert pd.api.types.is_integer_dtype(after.dtype)
+    assert future_times(data, 0.3, freq=0.1).max() == 5.3
+    with pytest.raises(DataError, match=r"horizon=1e\+300 leads from 5 beyond 2\*\*62"):
+        future_times(data, 1e300, n=3)
+
+
+@pytest.mark.parametrize("dtype", [name for name in INTEGERS if "64" in name])
+def test_large_whole_numbers_are_kept_exactly(dtype: str) -> None:
+    """Where floats are 256 apart; what needs fractions is refused."""
+    data = pd.Series([1.0], pd.Index([2**60 + 1], dtype=dtype))
+    for horizon in (7, 7.5):
+        steps = future_times(data, horizon, n=3)
+        assert steps.tolist() == [2**60 + 3, 2**60 + 6, 2**60 + 8]
+        assert future_times(data, horizon, freq=1).tolist() == [2**60 + 1 + k for k in range(1, 8)]
+    with pytest.raises(DataError, match=r"Steps of 0.07 up to horizon=7 can't be told apart"):
+        future_times(data, 7)
+    with pytest.raises(DataError, match=r"Steps of 0.5 up to horizon=7 can't be told apart"):
+        future_times(data, 7, freq=0.5)
+
+
+def test_fractions_of_a_unit_end_at_the_horizon() -> None:
+    """Not at the next whole second, nor a nanosecond later."""
+    data = pd.Series([1.0], pd.TimedeltaIndex(["3D"]).as_unit("s"))
+    assert list(future_times(data, "1.5s", n=1)) == [pd.Timedelta("3D") + pd.Timedelta("1.5s")]
+    almost = pd.Timedelta("1D") - pd.Timedelta(1, "ns")
+    assert list(future_times(data, almost, freq="12h")) == [pd.Timedelta("3.5D")]
+
+
+@pytest.mark.parametrize(
+    ("data", "horizon", "freq"),
+    [
+        (pd.Series([1.0], [5.0]), 1.0, 1e-300),
+        (pd.Series([1.0], [5]), 1e300, 1),
+        (pd.Series([1.0], pd.to_timedelta(["1h"])), "1D", "50ns"),
+        (daily(), "730D", "us"),
+    ],
+)
+def test_more_stamps_than_can_be_held_are_refused(data: Any, horizon: Any, freq: Any) -> None:
+    """Before memory runs out."""
+    with pytest.raises(DataError, match=r"freq=.* makes more than 100000000 stamps up to horizon"):
+        future_times(data, horizon, freq=freq)
+
+
+def test_numbers_that_floats_can_not_hold_are_refused() -> None:
+    """Too large, or too close to one another."""
+    with pytest.raises(DataError, match=r"horizon=1.7e\+308 leads beyond the largest float"):
+        future_times(pd.Series([1.0], [1e308]), 1.7e308)
+    with pytest.raises(DataError, match="horizon=1e-20 can't be told apart in float64"):
+        future_times(pd.Series([1.0], [5.0]), 1e-20, n=3)
+
+
 @pytest.mark.parametrize("value", ["400000D", "99999999999999999999D", np.timedelta64(2**62, "W")])
 def test_durations_that_can_not_be_read_are_called_too_long(value: object) -> None:
     """They are understood; a timedelta64 may be longer than text."""
