@@ -12,6 +12,7 @@ import pandas as pd
 import pandas.testing as tm
 import pytest
 
+import odeseries as ode
 from odeseries import frames
 from odeseries.errors import DataError
 from odeseries.frames import (
@@ -880,3 +881,12 @@ def test_other_refusals() -> None:
         read_frame(long_frame(), id_col="uid")
     with pytest.raises(DataError, match="X is a Series"):
         read_frame(daily(), time_col="ds")
+
+
+@pytest.mark.parametrize("missing", [pd.NaT, np.timedelta64("NaT")])
+def test_a_missing_offset_that_is_asked_for_is_named(missing: Any) -> None:
+    """Whichever library it is of."""
+    days = pd.date_range("2024", periods=30, freq="D")
+    model = ode.BaselineForecaster("5D").fit(pd.Series(np.sin(np.arange(30.0)), days))
+    with pytest.raises(DataError, match=r"1 of 2 time stamps in the times asked for are missing"):
+        model.predict([pd.Timedelta("1D"), missing])

@@ -154,10 +154,9 @@ def _classes(y: Any) -> Any:
 def _scales(numbers: Float64, centre: Float64, weights: Float64) -> Float64:
     """Standard deviations; 1 for numbers that are constant up to rounding."""
     scales = np.sqrt(np.average((numbers - centre) ** 2, axis=0, weights=weights))
-    extent = np.ptp(
-        numbers[weights > 0], axis=0
-    )  # the mean of a constant may be off by its rounding
-    return np.where(extent > np.finfo(float).eps * 10 * np.abs(centre), scales, 1.0)
+    # The mean of a constant may be off by its rounding.
+    extent = np.ptp(numbers[weights > 0], axis=0)
+    return np.where(extent > 10 * np.finfo(float).eps * np.abs(centre), scales, 1.0)
 
 
 def _numbers(y: Any) -> Float64:

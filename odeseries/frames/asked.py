@@ -116,7 +116,12 @@ def _differences(stamps: list[dt.timedelta | np.timedelta64]) -> pd.TimedeltaInd
         lengths = [pd.Timedelta(stamp) for stamp in stamps]
     except ValueError as error:
         raise DataError(f"A time difference asked for can't be read: {error}.") from error
-    return pd.TimedeltaIndex(np.array([one.to_timedelta64() for one in _in_one_unit(lengths)]))
+    return pd.TimedeltaIndex(np.array([_plain(one) for one in _in_one_unit(lengths)]))
+
+
+def _plain(length: pd.Timedelta) -> np.timedelta64:
+    """NumPy's length; pandas' missing one, which is no Timedelta, as a missing one."""
+    return np.timedelta64("NaT") if pd.isna(length) else length.to_timedelta64()
 
 
 def _in_one_unit(stamps: list[Any]) -> list[Any]:
