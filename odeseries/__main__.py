@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import inspect
 import json
 import sys
@@ -12,13 +11,11 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from warnings import catch_warnings, simplefilter
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from pandas.tseries.api import guess_datetime_format
 
+from odeseries.csv_tables import read_table
 from odeseries.errors import DataError, OdeSeriesError, PluginError
 
 if TYPE_CHECKING:
@@ -38,9 +35,6 @@ DATASET_HORIZONS = {
 }
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
-OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
-DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
-DAY_AND_MONTH = r"^(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"  # or month and day
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -109,7 +103,7 @@ def _forecast(args: argparse.Namespace) -> None:
     from odeseries.frames import future_times
 
     _check_files(args)
-    data = _bundled(args.dataset) if args.dataset else _table(args)
+    data = _bundled(args.dataset) if args.dataset else _own(args)
     horizon = _horizon(args, data)
     times = future_times(data, horizon, n=args.times)
     forecaster: Any = plugins.get("forecaster", args.model)
@@ -174,6 +168,13 @@ def _bundled(name: str) -> pd.Series | pd.DataFrame:
     return data.iloc[-DATASET_ROWS.get(name, len(data)) :]
 
 
+def _own(args: argparse.Namespace) -> pd.DataFrame:
+    """The user's file."""
+    if args.time is None:
+        raise DataError("Name the column of the times: --time COL.")
+    return read_table(args.file, args.time, args.id, args.target)
+
+
 def _horizon(args: argparse.Namespace, data: pd.Series | pd.DataFrame) -> Any:
     """The horizon as the index wants it."""
     given = args.horizon or (args.dataset and DATASET_HORIZONS.get(args.dataset))
@@ -188,126 +189,6 @@ def _horizon(args: argparse.Namespace, data: pd.Series | pd.DataFrame) -> Any:
         raise DataError(
             f"The times are numbers, so that --horizon must be one, not '{given}'."
         ) from None
-
-
-def _table(args: argparse.Namespace) -> pd.DataFrame:
-    """The CSV file as a frame under its times, or under (id, time)."""
-    if args.time is None:
-        raise DataError("Name the column of the times: --time COL.")
-    if not args.file.is_file():
-        raise DataError(f"There is no file {args.file}.")
-    frame = _read(args.file)
-    keys = [args.time] if args.id is None else [args.id, args.time]
-    targets = args.target or [c for c in frame.columns if c not in keys]
-    named = [*keys, *targets]
-    twice = next((c for c in named if named.count(c) > 1), None)
-    if twice is not None:
-        raise DataError(f"Column '{twice}' is named twice among --time, --id and --target.")
-    missing = [c for c in named if c not in frame.columns]
-    if missing:
-        raise DataError(
-            f"{args.file} has no column {', '.join(map(repr, missing))}; "
-            f"it has {', '.join(map(repr, frame.columns))}."
-        )
-    times = _times(frame[args.time], args.file)
-    index = times
-    if args.id is not None:
-        index = pd.MultiIndex.from_arrays([_ids(args.file, args.id), times], names=keys)
-    return frame[targets].set_axis(index)
-
-
-def _read(file: Path) -> pd.DataFrame:
-    """The columns of the header; rows may end in a comma, the header too."""
-    try:
-        with catch_warnings():
-            simplefilter("error", pd.errors.ParserWarning)
-            frame = pd.read_csv(file, index_col=False)
-    except pd.errors.ParserWarning:
-        raise DataError(
-            f"Line {_first_longer(file)} of {file} has more fields than the header: name every "
-            "column in the header, or put fields that hold a comma in quotation marks."
-        ) from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} is not a CSV file with a header: {error}") from error
-    nameless = frame.columns.str.startswith("Unnamed: ")
-    return frame.loc[:, ~nameless | frame.notna().any().to_numpy()]
-
-
-def _first_longer(file: Path) -> int:
-    """Number of the first line that has more than the fields of the header and an empty one."""
-    with file.open(newline="", encoding="utf-8") as lines:
-        rows = csv.reader(lines)
-        width = len(next(row for row in rows if row))
-        return next(rows.line_num for row in rows if any(row[width:]) or len(row) > width + 1)
-
-
-def _ids(file: Path, column: str) -> pd.Series:
-    """Ids as they are written: 007 is not 7, and NA is an id; an empty cell is missing."""
-    frame = pd.read_csv(file, index_col=False, usecols=[column], dtype=str, keep_default_na=False)
-    text = frame[column]
-    return text.where(text != "")
-
-
-def _times(column: pd.Series, file: Path) -> pd.Index:
-    """Numbers as they are, but for days such as 20240131; everything else as dates."""
-    days = _days(column)
-    if days is not None:
-        return days
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        numbers: pd.Index = pd.Index(column)
-        return numbers
-    offsets = column.astype(str).str.extract(OFFSET, expand=False)
-    parsed = _dates(column.astype(str), file, utc=len(offsets.unique()) > 1)
-    missing = parsed.isna().to_numpy()
-    if missing.any():
-        raise DataError(
-            f"{_place(column, file, missing)} is no date: {column[missing].iloc[0]!r}. "
-            "Write it as ISO 8601, such as 2024-05-31, or leave the row out."
-        )
-    naive = offsets.isna().to_numpy()
-    if naive.any() and not naive.all():
-        raise DataError(
-            f"{_place(column, file, naive)} has no UTC offset, though other rows have one. "
-            "Give every time an offset, or none."
-        )
-    return pd.DatetimeIndex(parsed, name=column.name)
-
-
-def _days(column: pd.Series) -> pd.Index | None:
-    """Days in the basic format of ISO 8601, if all of several numbers are such."""
-    whole = pd.api.types.is_integer_dtype(column.dtype)
-    if not whole or len(column) < 2 or not column.between(*DAYS).all():
-        return None
-    parsed = pd.to_datetime(column.astype(str), format="%Y%m%d", errors="coerce")
-    return None if parsed.isna().any() else pd.DatetimeIndex(parsed, name=column.name)
-
-
-def _dates(text: pd.Series, file: Path, *, utc: bool) -> pd.Series:
-    """Dates in ISO 8601 of any resolution, or all in the format of the first; NaT if not."""
-    parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=utc)
-    written = text.dropna()
-    if parsed.notna().any() or written.empty:
-        return parsed
-    form = guess_datetime_format(written.iloc[0], dayfirst=_day_first(text, file))
-    return parsed if form is None else pd.to_datetime(text, format=form, errors="coerce", utc=utc)
-
-
-def _day_first(text: pd.Series, file: Path) -> bool:
-    """Whether the day comes before the month, where both are numbers; one above 12 is a day."""
-    numbers = text.str.extract(DAY_AND_MONTH).astype(float)
-    bare = numbers[0].notna()
-    first, second = (numbers > 12).any()
-    if bare.any() and first == second:
-        raise DataError(
-            f"Day and month can't be told apart in column '{text.name}' of {file}, whose dates are "
-            f"like {text[bare].iloc[0]!r}. Write them as ISO 8601, such as 2024-05-31."
-        )
-    return bool(first)
-
-
-def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:
-    """Name of the first wrong cell; the header is line 1."""
-    return f"Column '{column.name}' in line {int(wrong.argmax()) + 2} of {file}"
 
 
 def _answer(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,8 @@ import pandas as pd
 import pytest
 
 import odeseries as ode
-from odeseries.__main__ import _table, _times, main
+from odeseries.__main__ import main
+from odeseries.csv_tables import _times, read_table
 
 
 class Quick(ode.LatentODEForecaster):
@@ -284,9 +284,9 @@ def test_rows_that_end_in_a_comma_keep_their_columns(tmp_path: Path, head: str, 
     path = tmp_path / "sales.csv"
     rows = [f"{k},{k // 2},{100 + k},20{end}" for k in range(4)]
     path.write_text("\n".join([f"id,t,sales,price{head}", *rows]))
-    wide = _table(Namespace(file=path, time="t", id=None, target=["sales", "price"]))
+    wide = read_table(path, "t", target=["sales", "price"])
     assert (wide.index.tolist(), wide["sales"].tolist()) == ([0, 0, 1, 1], [100, 101, 102, 103])
-    panel = _table(Namespace(file=path, time="t", id="id", target=None))
+    panel = read_table(path, "t", "id")
     assert panel.index.tolist() == [("0", 0), ("1", 0), ("2", 1), ("3", 1)]
     assert (list(panel), set(panel["price"])) == (["sales", "price"], {20})
 

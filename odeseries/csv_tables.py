@@ -1,0 +1,161 @@
+"""CSV files of the command line: which column is what, which text is which time."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from pathlib import Path
+from warnings import catch_warnings, simplefilter
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pandas.tseries.api import guess_datetime_format
+
+from odeseries.errors import DataError
+
+__all__ = ["read_table"]
+
+OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
+DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
+DAY_AND_MONTH = r"^(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"  # or month and day
+
+
+def read_table(
+    file: Path, time: str, id_: str | None = None, target: Sequence[str] | None = None
+) -> pd.DataFrame:
+    """Targets of a CSV file under their times, or under (id, time).
+
+    Parameters
+    ----------
+    file : Path
+        With a header.
+    time : str
+        Column of the times: dates or numbers.
+    id_ : str, optional
+        Column of the series' ids.
+    target : sequence of str, optional
+        Columns wanted; all others if not given.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, a column does not exist, or a time is no date.
+    """
+    if not file.is_file():
+        raise DataError(f"There is no file {file}.")
+    frame = _read(file)
+    keys = [time] if id_ is None else [id_, time]
+    targets = target or [c for c in frame.columns if c not in keys]
+    named = [*keys, *targets]
+    twice = next((c for c in named if named.count(c) > 1), None)
+    if twice is not None:
+        raise DataError(f"Column '{twice}' is named twice among --time, --id and --target.")
+    missing = [c for c in named if c not in frame.columns]
+    if missing:
+        raise DataError(
+            f"{file} has no column {', '.join(map(repr, missing))}; "
+            f"it has {', '.join(map(repr, frame.columns))}."
+        )
+    index = times = _times(frame[time], file)
+    if id_ is not None:
+        index = pd.MultiIndex.from_arrays([_ids(file, id_), times], names=keys)
+    return frame[targets].set_axis(index)
+
+
+def _read(file: Path) -> pd.DataFrame:
+    """The columns of the header; rows may end in a comma, the header too."""
+    try:
+        with catch_warnings():
+            simplefilter("error", pd.errors.ParserWarning)
+            frame = pd.read_csv(file, index_col=False)
+    except pd.errors.ParserWarning:
+        raise DataError(
+            f"Line {_first_longer(file)} of {file} has more fields than the header: name every "
+            "column in the header, or put fields that hold a comma in quotation marks."
+        ) from None
+    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} is not a CSV file with a header: {error}") from error
+    nameless = frame.columns.str.startswith("Unnamed: ")
+    return frame.loc[:, ~nameless | frame.notna().any().to_numpy()]
+
+
+def _first_longer(file: Path) -> int:
+    """Number of the first line that has more than the fields of the header and an empty one."""
+    with file.open(newline="", encoding="utf-8") as lines:
+        rows = csv.reader(lines)
+        width = len(next(row for row in rows if row))
+        return next(rows.line_num for row in rows if any(row[width:]) or len(row) > width + 1)
+
+
+def _ids(file: Path, column: str) -> pd.Series:
+    """Ids as they are written: 007 is not 7, and NA is an id; an empty cell is missing."""
+    frame = pd.read_csv(file, index_col=False, usecols=[column], dtype=str, keep_default_na=False)
+    text = frame[column]
+    return text.where(text != "")
+
+
+def _times(column: pd.Series, file: Path) -> pd.Index:
+    """Numbers as they are, but for days such as 20240131; everything else as dates."""
+    days = _days(column)
+    if days is not None:
+        return days
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        numbers: pd.Index = pd.Index(column)
+        return numbers
+    offsets = column.astype(str).str.extract(OFFSET, expand=False)
+    parsed = _dates(column.astype(str), file, utc=len(offsets.unique()) > 1)
+    missing = parsed.isna().to_numpy()
+    if missing.any():
+        raise DataError(
+            f"{_place(column, file, missing)} is no date: {column[missing].iloc[0]!r}. "
+            "Write it as ISO 8601, such as 2024-05-31, or leave the row out."
+        )
+    naive = offsets.isna().to_numpy()
+    if naive.any() and not naive.all():
+        raise DataError(
+            f"{_place(column, file, naive)} has no UTC offset, though other rows have one. "
+            "Give every time an offset, or none."
+        )
+    return pd.DatetimeIndex(parsed, name=column.name)
+
+
+def _days(column: pd.Series) -> pd.Index | None:
+    """Days in the basic format of ISO 8601, if all of several numbers are such."""
+    whole = pd.api.types.is_integer_dtype(column.dtype)
+    if not whole or len(column) < 2 or not column.between(*DAYS).all():
+        return None
+    parsed = pd.to_datetime(column.astype(str), format="%Y%m%d", errors="coerce")
+    return None if parsed.isna().any() else pd.DatetimeIndex(parsed, name=column.name)
+
+
+def _dates(text: pd.Series, file: Path, *, utc: bool) -> pd.Series:
+    """Dates in ISO 8601 of any resolution, or all in the format of the first; NaT if not."""
+    parsed = pd.to_datetime(text, format="ISO8601", errors="coerce", utc=utc)
+    written = text.dropna()
+    if parsed.notna().any() or written.empty:
+        return parsed
+    form = guess_datetime_format(written.iloc[0], dayfirst=_day_first(text, file))
+    return parsed if form is None else pd.to_datetime(text, format=form, errors="coerce", utc=utc)
+
+
+def _day_first(text: pd.Series, file: Path) -> bool:
+    """Whether the day comes before the month, where both are numbers; one above 12 is a day."""
+    numbers = text.str.extract(DAY_AND_MONTH).astype(float)
+    bare = numbers[0].notna()
+    first, second = (numbers > 12).any()
+    if bare.any() and first == second:
+        raise DataError(
+            f"Day and month can't be told apart in column '{text.name}' of {file}, whose dates are "
+            f"like {text[bare].iloc[0]!r}. Write them as ISO 8601, such as 2024-05-31."
+        )
+    return bool(first)
+
+
+def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:
+    """Name of the first wrong cell; the header is line 1."""
+    return f"Column '{column.name}' in line {int(wrong.argmax()) + 2} of {file}"
