@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from warnings import catch_warnings, simplefilter
@@ -18,7 +19,6 @@ __all__ = ["read_table"]
 
 OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
 DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
-DAY_AND_MONTH = r"^(\d{1,2})[-/. ](\d{1,2})[-/. ]\d"  # or month and day
 
 
 def read_table(
@@ -107,8 +107,9 @@ def _times(column: pd.Series, file: Path) -> pd.Index:
     if pd.api.types.is_numeric_dtype(column.dtype):
         numbers: pd.Index = pd.Index(column)
         return numbers
-    offsets = column.astype(str).str.extract(OFFSET, expand=False)
-    parsed = _dates(column.astype(str), file, utc=len(offsets.unique()) > 1)
+    text = column.astype(str).str.strip()
+    offsets = text.str.extract(OFFSET, expand=False)
+    parsed = _dates(text, file, utc=len(offsets.unique()) > 1)
     missing = parsed.isna().to_numpy()
     if missing.any():
         raise DataError(
@@ -139,21 +140,40 @@ def _dates(text: pd.Series, file: Path, *, utc: bool) -> pd.Series:
     written = text.dropna()
     if parsed.notna().any() or written.empty:
         return parsed
-    form = guess_datetime_format(written.iloc[0], dayfirst=_day_first(text, file))
-    return parsed if form is None else pd.to_datetime(text, format=form, errors="coerce", utc=utc)
+    with catch_warnings():
+        simplefilter("ignore", UserWarning)  # that the month came first all the same
+        form = guess_datetime_format(written.iloc[0], dayfirst=True)
+    if form is None:
+        return parsed
+    day_first, month_first = (
+        pd.to_datetime(text, format=f, errors="coerce", utc=utc) for f in _orders(form)
+    )
+    if day_first.equals(month_first):
+        return day_first
+    return _told_apart(day_first, month_first, text, file)
 
 
-def _day_first(text: pd.Series, file: Path) -> bool:
-    """Whether the day comes before the month, where both are numbers; one above 12 is a day."""
-    numbers = text.str.extract(DAY_AND_MONTH).astype(float)
-    bare = numbers[0].notna()
-    first, second = (numbers > 12).any()
-    if bare.any() and first == second:
+def _orders(form: str) -> tuple[str, str]:
+    """The format with the day first and with the month first; after the year it is the month."""
+    before, *parts = re.split("%[dm]", form)
+    if len(parts) != 2:
+        return form, form
+    month_first = f"{before}%m{parts[0]}%d{parts[1]}"
+    return (month_first if "%Y" in before else f"{before}%d{parts[0]}%m{parts[1]}"), month_first
+
+
+def _told_apart(
+    day_first: pd.Series, month_first: pd.Series, text: pd.Series, file: Path
+) -> pd.Series:
+    """The reading that a number above 12 leaves, as it can be no month."""
+    days = (day_first.notna() & month_first.isna()).any()
+    months = (month_first.notna() & day_first.isna()).any()
+    if days == months:
         raise DataError(
             f"Day and month can't be told apart in column '{text.name}' of {file}, whose dates are "
-            f"like {text[bare].iloc[0]!r}. Write them as ISO 8601, such as 2024-05-31."
+            f"like {text.dropna().iloc[0]!r}. Write them as ISO 8601, such as 2024-05-31."
         )
-    return bool(first)
+    return day_first if days else month_first
 
 
 def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:

@@ -122,6 +122,10 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
         (["05-01-2024", "06-13-2024"], ["2024-05-01", "2024-06-13"]),
         (["05/12/2023 10:00", "31/12/2023 10:00"], ["2023-12-05 10:00", "2023-12-31 10:00"]),
         (["31.12.2023", "01.01.2024"], ["2023-12-31", "2024-01-01"]),
+        ([" 05/06/2024", "31/12/2024 "], ["2024-06-05", "2024-12-31"]),
+        (["10:00 05/06/2024", "10:00 31/12/2024"], ["2024-06-05 10:00", "2024-12-31 10:00"]),
+        (["10:00 2024-05-06", "10:00 2024-05-31"], ["2024-05-06 10:00", "2024-05-31 10:00"]),
+        (["05/05/2024", "06/06/2024"], ["2024-05-05", "2024-06-06"]),
         (["5 Jan 2024", "6 Jan 2024"], ["2024-01-05", "2024-01-06"]),
         (["20240229", "20240131"], ["2024-02-29", "2024-01-31"]),
         (
@@ -133,7 +137,20 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
             ["2024-01-01T05:00:00Z", "2024-01-01T05:00:01.5Z"],
         ),
     ],
-    ids=["resolutions", "months", "days", "dots", "names", "basic", "clock-change", "offset"],
+    ids=[
+        "resolutions",
+        "months",
+        "days",
+        "dots",
+        "blanks",
+        "hours-first",
+        "year-first",
+        "alike",
+        "names",
+        "basic",
+        "clock-change",
+        "offset",
+    ],
 )
 def test_dates_are_read_as_instants(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, times: list[str], instants: list[str]
@@ -153,7 +170,14 @@ def test_dates_are_read_as_instants(
 
 
 @pytest.mark.parametrize(
-    "times", [["05/01/2024", "06/01/2024"], ["31.12.2023", "12.31.2023"]], ids=["neither", "both"]
+    "times",
+    [
+        ["05/01/2024", "06/01/2024"],
+        ["31.12.2023", "12.31.2023"],
+        [" 05/01/2024", " 06/01/2024"],
+        ["10:00 05/01/2024", "10:00 06/01/2024"],
+    ],
+    ids=["neither", "both", "blanks", "hours-first"],
 )
 def test_day_and_month_that_cannot_be_told_apart_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], times: list[str]
@@ -162,7 +186,7 @@ def test_day_and_month_that_cannot_be_told_apart_are_refused(
     path = tmp_path / "times.csv"
     pd.DataFrame({"t": times, "y": [1.0, 2.0]}).to_csv(path, index=False)
     line = failure(capsys, "forecast", path, "--time", "t", "--horizon", "2D")
-    assert f"column 't' of {path}, whose dates are like {times[0]!r}" in line
+    assert f"column 't' of {path}, whose dates are like {times[0].strip()!r}" in line
     assert "ISO 8601" in line
 
 
