@@ -17,7 +17,8 @@ from odeseries.errors import DataError
 
 __all__ = ["read_table"]
 
-OFFSET = r":\d\d.*?(Z|[+-]\d\d:?\d\d)$"
+CLOCK = r"(?::|\dT)\d\d(?:\d\d){0,2}(?:[.,]\d+)?"  # its last part, or all of it after a T
+OFFSET = rf"{CLOCK}\s*(Z|[+-]\d\d(?::?\d\d)?)$"
 DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
 
 

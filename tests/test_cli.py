@@ -125,6 +125,7 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
         ([" 05/06/2024", "31/12/2024 "], ["2024-06-05", "2024-12-31"]),
         (["10:00 05/06/2024", "10:00 31/12/2024"], ["2024-06-05 10:00", "2024-12-31 10:00"]),
         (["10:00 2024-05-06", "10:00 2024-05-31"], ["2024-05-06 10:00", "2024-05-31 10:00"]),
+        (["10:00 31-12-2024", "10:00 30-12-2025"], ["2024-12-31 10:00", "2025-12-30 10:00"]),
         (["05/05/2024", "06/06/2024"], ["2024-05-05", "2024-06-06"]),
         (["5 Jan 2024", "6 Jan 2024"], ["2024-01-05", "2024-01-06"]),
         (["20240229", "20240131"], ["2024-02-29", "2024-01-31"]),
@@ -136,6 +137,14 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
             ["2024-01-01T00:00:00-0500", "2024-01-01T00:00:01.5-0500"],
             ["2024-01-01T05:00:00Z", "2024-01-01T05:00:01.5Z"],
         ),
+        (
+            ["2024-10-27 02:30+02", "2024-10-27 02:30:00.5 +01"],
+            ["2024-10-27T00:30Z", "2024-10-27T01:30:00.5Z"],
+        ),
+        (
+            ["20241027T0230+0200", "20241027T0230+0100"],
+            ["2024-10-27T00:30Z", "2024-10-27T01:30Z"],
+        ),
     ],
     ids=[
         "resolutions",
@@ -145,11 +154,14 @@ def test_a_panel_with_numeric_times_keeps_its_numbers(
         "blanks",
         "hours-first",
         "year-first",
+        "year-last",
         "alike",
         "names",
         "basic",
         "clock-change",
         "offset",
+        "hours",
+        "basic-offset",
     ],
 )
 def test_dates_are_read_as_instants(
@@ -226,10 +238,11 @@ def test_what_is_no_date_is_named_with_its_line(
         line = failure(capsys, "forecast", csv, "--time", "when", "--horizon", "3D")
         assert "Column 'when' in line 6" in line
         assert "is no date" in line
-    csv.write_text("when,level\n2024-01-01 10:00Z,1\n2024-01-02 10:00,2\n")
-    line = failure(capsys, "forecast", csv, "--time", "when", "--horizon", "3D")
-    assert "line 3" in line
-    assert "no UTC offset" in line
+    for offset in ("Z", "+01", " -0330"):
+        csv.write_text(f"when,level\n2024-01-01 10:00{offset},1\n2024-01-02 10:00,2\n")
+        line = failure(capsys, "forecast", csv, "--time", "when", "--horizon", "3D")
+        assert "line 3" in line
+        assert "no UTC offset" in line
 
 
 @pytest.mark.parametrize(
