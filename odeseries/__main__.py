@@ -33,6 +33,7 @@ DATASET_HORIZONS = {
     "lynx_hare": "3",
     "sunspots": "15",
 }
+CLOCKS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
 
@@ -210,11 +211,38 @@ def _shown(answer: pd.DataFrame) -> str:
     """A few rows, evenly spread, the first and the last among them."""
     rows = np.linspace(0, len(answer) - 1, min(N_SHOWN, len(answer))).round().astype(int)
     shown = answer.iloc[rows]
-    index = shown.index
+    return shown.set_axis(_labels(shown.index)).to_string(float_format=lambda v: f"{v:.6g}")
+
+
+def _labels(index: pd.Index) -> pd.Index:
+    """Times in the shortest form that tells them apart."""
+    if isinstance(index, pd.MultiIndex):
+        times = _labels(index.get_level_values(-1))
+        return pd.MultiIndex.from_arrays([index.get_level_values(0), times], names=index.names)
     if isinstance(index, pd.DatetimeIndex):
-        days = index[-1] - index[0] > pd.Timedelta("60D") or (index == index.normalize()).all()
-        shown = shown.set_axis(index.strftime("%Y-%m-%d" if days else "%Y-%m-%d %H:%M"))
-    return shown.to_string(float_format=lambda v: f"{v:.6g}")
+        return _dates(index)
+    return _numbers(index) if pd.api.types.is_float_dtype(index.dtype) else index
+
+
+def _dates(index: pd.DatetimeIndex) -> pd.Index:
+    """Days, minutes or seconds that tell dates apart; a single date in full."""
+    days = index[-1] - index[0] > pd.Timedelta("60D") or (index == index.normalize()).all()
+    for clock in CLOCKS[0 if days else 1 :]:
+        text = index.strftime(clock)
+        if text.nunique() == index.nunique() > 1 or (text.astype(index.dtype) == index).all():
+            return text
+    return index
+
+
+def _numbers(index: pd.Index) -> pd.Index:
+    """As many digits as keep a hundredth of the smallest distance, six at least."""
+    distances = np.diff(np.unique(index))
+    slack = distances.min() / 100 if len(distances) else 0.0
+    for digits in range(6, 17):
+        text = index.map(f"{{:.{digits}g}}".format)
+        if np.abs(text.astype(float).to_numpy() - index.to_numpy()).max() <= slack:
+            return text
+    return index
 
 
 def _plot(

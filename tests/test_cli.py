@@ -202,6 +202,44 @@ def test_day_and_month_that_cannot_be_told_apart_are_refused(
     assert "ISO 8601" in line
 
 
+@pytest.mark.parametrize(
+    ("end", "horizon", "times", "labels"),
+    [
+        ("2024-01-01", "40D", 2, ["2024-01-21", "2024-02-10"]),
+        ("2024-01-01 10:00", "200D", 2, ["2024-04-10", "2024-07-19"]),
+        ("2024-01-01 10:00", "4h", 2, ["2024-01-01 12:00", "2024-01-01 14:00"]),
+        ("2024-01-01 10:00", "20s", 2, ["2024-01-01 10:00:10", "2024-01-01 10:00:20"]),
+        ("2024-01-01", "200ms", 2, ["2024-01-01 00:00:00.100", "2024-01-01 00:00:00.200"]),
+        ("2024-01-01 10:00", "20s", 1, ["2024-01-01 10:00:20"]),
+        ("2024-01-01 10:00", "200D", 1, ["2024-07-19 10:00"]),
+        (2459000.25, "0.01", 2, ["2459000.255", "2459000.26"]),
+        (2459000.5, "6e-5", 2, ["2459000.50003", "2459000.50006"]),
+        (2459000.25, "2", 1, ["2459002.25"]),
+    ],
+)
+@pytest.mark.parametrize("panel", [False, True], ids=["series", "panel"])
+def test_times_are_shown_as_exactly_as_they_differ(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    end: str | float,
+    horizon: str,
+    times: int,
+    labels: list[str],
+    panel: bool,
+) -> None:
+    """Days, minutes, seconds or fractions; as many digits of numbers; one time in full."""
+    last: Any = pd.Timestamp(end) if isinstance(end, str) else end
+    reach: Any = pd.Timedelta(horizon) if isinstance(end, str) else float(horizon)
+    path = tmp_path / "fast.csv"
+    stamps = [last - k * reach / 4 for k in range(5)]
+    pd.DataFrame({"id": "a", "t": stamps, "y": range(5)}).to_csv(path, index=False)
+    command = f"forecast {path} --time t --target y --model baseline --times {times}"
+    ids = ["--id", "id"] if panel else []
+    assert main([*command.split(), "--horizon", horizon, *ids]) == 0
+    rows = capsys.readouterr().out.splitlines()[2:]
+    assert [row[3 * panel :].rsplit(maxsplit=3)[0] for row in rows] == labels
+
+
 def test_ids_are_the_text_of_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """7 and 007 are two series, and NA is one; an empty cell is none."""
     path, out = tmp_path / "countries.csv", tmp_path / "forecast.csv"
