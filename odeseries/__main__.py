@@ -86,7 +86,7 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="write the forecast to this CSV file")
     parser.add_argument("--plot", type=Path, help="write a picture: .png, .pdf or .svg")
-    parser.set_defaults(run=_forecast)
+    parser.set_defaults(run=_forecast, refuse=parser.error)
 
 
 def _probability(text: str) -> float:
@@ -139,6 +139,12 @@ def _check_files(args: argparse.Namespace) -> None:
     """Refuse before the training what would fail after it."""
     if (args.file is None) == (args.dataset is None):
         raise DataError("Give a CSV file or --dataset, one of them.")
+    given = [o for o in ("--time", "--id", "--target") if getattr(args, o[2:]) is not None]
+    if args.dataset is not None and given:
+        args.refuse(
+            f"--dataset {args.dataset} comes with its times and columns: leave out "
+            f"{' and '.join(given)}, or give a CSV file instead."
+        )
     for path in (args.out, args.plot):
         if path is not None and not path.parent.is_dir():
             raise DataError(f"{path} can't be written: there is no folder {path.parent}.")

@@ -320,6 +320,21 @@ def test_a_percentage_is_refused_with_a_hint(capsys: pytest.CaptureFixture[str])
     assert "90 is not a probability in (0, 1); did you mean 0.9?" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [(["--target", "lynx"], "--target"), (["--time", "year", "--id", "who"], "--time and --id")],
+)
+def test_columns_of_a_bundled_series_cannot_be_named(
+    capsys: pytest.CaptureFixture[str], options: list[str], named: str
+) -> None:
+    """They are not ignored."""
+    with pytest.raises(SystemExit) as exit_:
+        main(["forecast", "--dataset", "lynx_hare", *options])
+    assert exit_.value.code == 2
+    said = capsys.readouterr().err
+    assert f"--dataset lynx_hare comes with its times and columns: leave out {named}, or" in said
+
+
 def test_debug_shows_the_traceback() -> None:
     """The exception itself comes through."""
     with pytest.raises(ode.DataError, match="no data set"):
