@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from warnings import catch_warnings, simplefilter
@@ -19,6 +20,7 @@ __all__ = ["read_table"]
 
 CLOCK = r"(?::|\dT)\d\d(?:\d\d){0,2}(?:[.,]\d+)?"  # its last part, or all of it after a T
 OFFSET = rf"{CLOCK}\s*(Z|[+-]\d\d(?::?\d\d)?)$"
+NAMELESS = r"Unnamed: \d+(\.\d+)*$"  # pandas' names of columns that have none
 DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
 
 
@@ -51,7 +53,7 @@ def read_table(
         raise DataError(f"There is no file {file}.")
     frame = _read(file)
     keys = [time] if id_ is None else [id_, time]
-    targets = target or [c for c in frame.columns if c not in keys]
+    targets = target or _others(frame, keys, file)
     named = [*keys, *targets]
     twice = next((c for c in named if named.count(c) > 1), None)
     if twice is not None:
@@ -81,8 +83,28 @@ def _read(file: Path) -> pd.DataFrame:
         ) from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not a CSV file with a header: {error}") from error
-    nameless = frame.columns.str.startswith("Unnamed: ")
+    nameless = frame.columns.str.match(NAMELESS)
     return frame.loc[:, ~nameless | frame.notna().any().to_numpy()]
+
+
+def _others(frame: pd.DataFrame, keys: Sequence[str], file: Path) -> list[str]:
+    """All columns but the keys and a nameless count of the rows, as pandas and R write it."""
+    others = [column for column in frame.columns if column not in keys]
+    for column in [c for c in others if re.match(NAMELESS, c)]:
+        if not _counts_rows(frame[column]):
+            raise DataError(
+                f"Column '{column}' of {file} has no name in the header and does not count the "
+                "rows: name it there, or name the columns to forecast: --target COL."
+            )
+        print(f"Not forecast: column '{column}' of {file} counts its rows.", file=sys.stderr)
+        others.remove(column)
+    return others
+
+
+def _counts_rows(column: pd.Series) -> bool:
+    """Whether it is 0, 1, 2, ... or 1, 2, 3, ..."""
+    first = column.iloc[0] if len(column) else 0
+    return first in (0, 1) and bool((column == np.arange(len(column)) + first).all())
 
 
 def _first_longer(file: Path) -> int:

@@ -329,7 +329,7 @@ def test_columns_of_a_bundled_series_cannot_be_named(
 ) -> None:
     """They are not ignored."""
     with pytest.raises(SystemExit) as exit_:
-        main(["forecast", "--dataset", "lynx_hare", *options])
+        main(["forecast", "--dataset", "lynx_hare", "--model", "baseline", *options])
     assert exit_.value.code == 2
     said = capsys.readouterr().err
     assert f"--dataset lynx_hare comes with its times and columns: leave out {named}, or" in said
@@ -393,3 +393,33 @@ def test_a_line_of_more_fields_than_the_header_is_named(
     path.write_text("\n".join(["", "t,sales,price", *rows]))
     said = failure(capsys, "forecast", path, "--time", "t", "--horizon", "3")
     assert f"Line {line} of {path} has more fields than the header" in said
+
+
+@pytest.mark.parametrize("index", [range(20), range(1, 21)], ids=["pandas", "r"])
+def test_a_nameless_count_of_the_rows_is_not_forecast(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], index: range
+) -> None:
+    """It is said so, and it can still be named."""
+    path, out = tmp_path / "level.csv", tmp_path / "forecast.csv"
+    values = {"t": np.arange(20) / 2, "level": np.sin(np.arange(20))}
+    pd.DataFrame(values, index=index).to_csv(path)
+    command = f"forecast {path} --horizon 3 --times 1 --model baseline --out {out} --time".split()
+    assert main([*command, "t"]) == 0
+    assert f"column 'Unnamed: 0' of {path} counts its rows" in capsys.readouterr().err
+    assert list(pd.read_csv(out)) == ["t", "median", "lower 90%", "upper 90%"]
+    assert main([*command, "Unnamed: 0", "--target", "level"]) == 0
+    assert capsys.readouterr().err == ""
+    assert pd.read_csv(out)["Unnamed: 0"].tolist() == [index[-1] + 3]
+
+
+@pytest.mark.parametrize("index", [[0, 1, 3], ["a", "b", "c"], [2.5, 3, 1]])
+def test_a_nameless_column_of_values_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], index: list[Any]
+) -> None:
+    """Nobody can tell what it is, unless the columns are named."""
+    path = tmp_path / "level.csv"
+    pd.DataFrame({"t": [0, 1, 2], "level": [3.0, 4.0, 5.0]}, index=index).to_csv(path)
+    line = failure(capsys, "forecast", path, "--time", "t", "--horizon", "3")
+    assert f"Column 'Unnamed: 0' of {path} has no name in the header" in line
+    assert list(read_table(path, "t", target=["level"])) == ["level"]
+    assert list(read_table(path, "t", "Unnamed: 0")) == ["level"]
