@@ -76,6 +76,7 @@ def _read(file: Path) -> pd.DataFrame:
         with catch_warnings():
             simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(file, index_col=False)
+            names = _header(file)
     except pd.errors.ParserWarning:
         raise DataError(
             f"Line {_first_longer(file)} of {file} has more fields than the header: name every "
@@ -83,8 +84,19 @@ def _read(file: Path) -> pd.DataFrame:
         ) from None
     except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not a CSV file with a header: {error}") from error
+    twice = next((name for name in names if name and names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"The header of {file} has column '{twice}' twice: give each column its own name."
+        )
     nameless = frame.columns.str.match(NAMELESS)
     return frame.loc[:, ~nameless | frame.notna().any().to_numpy()]
+
+
+def _header(file: Path) -> list[str]:
+    """Names as they are written; empty ones of columns that have none."""
+    row = pd.read_csv(file, index_col=False, header=None, nrows=1, dtype=str, keep_default_na=False)
+    return row.iloc[0].tolist()
 
 
 def _others(frame: pd.DataFrame, keys: Sequence[str], file: Path) -> list[str]:

@@ -423,3 +423,17 @@ def test_a_nameless_column_of_values_is_refused(
     assert f"Column 'Unnamed: 0' of {path} has no name in the header" in line
     assert list(read_table(path, "t", target=["level"])) == ["level"]
     assert list(read_table(path, "t", "Unnamed: 0")) == ["level"]
+
+
+@pytest.mark.parametrize("head", ["t,flow,flow,y", "\ufefft,y,t,t", "\n\nt,y,NA,NA"])
+def test_a_name_that_occurs_twice_in_the_header_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], head: str
+) -> None:
+    """The second is not forecast under a name that nobody gave."""
+    path = tmp_path / "level.csv"
+    path.write_text(f"{head}\n0,1,2,3\n1,2,3,4\n", encoding="utf-8")
+    name = head.split(",")[2]
+    line = failure(capsys, "forecast", path, "--time", "t", "--horizon", "3")
+    assert f"The header of {path} has column '{name}' twice" in line
+    path.write_text("t,a,a.1,,\n0,1,2,,\n", encoding="utf-8")
+    assert list(read_table(path, "t")) == ["a", "a.1"]
