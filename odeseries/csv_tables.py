@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from warnings import catch_warnings, simplefilter
 
@@ -20,6 +21,7 @@ __all__ = ["read_table"]
 
 CLOCK = r"(?::|\dT)\d\d(?:\d\d){0,2}(?:[.,]\d+)?"  # its last part, or all of it after a T
 OFFSET = rf"{CLOCK}\s*(Z|[+-]\d\d(?::?\d\d)?)$"
+UNCOUNTED = (UnicodeDecodeError, csv.Error, StopIteration)  # such as in a compressed file
 NAMELESS = r"Unnamed: \d+(\.\d+)*$"  # pandas' names of columns that have none
 DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
 
@@ -77,12 +79,15 @@ def _read(file: Path) -> pd.DataFrame:
             simplefilter("error", pd.errors.ParserWarning)
             frame = pd.read_csv(file, index_col=False)
             names = _header(file)
-    except pd.errors.ParserWarning:
+    except (pd.errors.ParserWarning, pd.errors.ParserError) as error:
+        line = _longer(file)
+        if line is None:
+            raise DataError(f"{file} can't be read as CSV: {error}") from error
         raise DataError(
-            f"Line {_first_longer(file)} of {file} has more fields than the header: name every "
-            "column in the header, or put fields that hold a comma in quotation marks."
-        ) from None
-    except (pd.errors.EmptyDataError, pd.errors.ParserError, UnicodeDecodeError) as error:
+            f"Line {line} of {file} has more fields than the header: name every column in the "
+            "header, or put fields that hold a comma in quotation marks."
+        ) from error
+    except (pd.errors.EmptyDataError, UnicodeDecodeError) as error:
         raise DataError(f"{file} is not a CSV file with a header: {error}") from error
     twice = next((name for name in names if name and names.count(name) > 1), None)
     if twice is not None:
@@ -119,12 +124,31 @@ def _counts_rows(column: pd.Series) -> bool:
     return first in (0, 1) and bool((column == np.arange(len(column)) + first).all())
 
 
-def _first_longer(file: Path) -> int:
-    """Number of the first line that has more than the fields of the header and an empty one."""
-    with file.open(newline="", encoding="utf-8") as lines:
+def _longer(file: Path) -> int | None:
+    """Line of the first row longer than the header, by more than a comma if there is such."""
+    comma = None
+    try:
+        rows = _rows(file)
+        width = len(next(rows)[1])
+        for line, row in rows:
+            if any(row[width:]) or len(row) > width + 1:
+                return line
+            if comma is None and len(row) > width:
+                comma = line
+    except UNCOUNTED:
+        return None
+    return comma
+
+
+def _rows(file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not blank, as pandas takes them, after the number of their first line."""
+    with file.open(newline="", encoding="utf-8-sig") as lines:
         rows = csv.reader(lines)
-        width = len(next(row for row in rows if row))
-        return next(rows.line_num for row in rows if any(row[width:]) or len(row) > width + 1)
+        line = 1
+        for row in rows:
+            if len(row) > 1 or "".join(row).strip():
+                yield line, row
+            line = rows.line_num + 1
 
 
 def _ids(file: Path, column: str) -> pd.Series:
@@ -212,5 +236,10 @@ def _told_apart(
 
 
 def _place(column: pd.Series, file: Path, wrong: npt.NDArray[np.bool_]) -> str:
-    """Name of the first wrong cell; the header is line 1."""
-    return f"Column '{column.name}' in line {int(wrong.argmax()) + 2} of {file}"
+    """Name of the first wrong cell: its row, where lines can't be counted."""
+    row = int(wrong.argmax()) + 1
+    try:
+        where = f"line {next(islice(_rows(file), row, None))[0]}"
+    except UNCOUNTED:
+        where = f"row {row} below the header"
+    return f"Column '{column.name}' in {where} of {file}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -284,6 +285,29 @@ def test_what_is_no_date_is_named_with_its_line(
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("t,y\n\n2024-01-01,1\n \nsoon,2\n", "line 5"),
+        ('t,y,note\n2024-01-01,1,"two\nlines"\n2024-01-02,2,"three\n\nlines"\nsoon,2,\n', "line 7"),
+        ('\n"t","y\n(m)"\r\n2024-01-01,1\r\n"so\non",2\r\n', "line 5"),
+        ("t,y\r2024-01-01,1\r\rsoon,2\r", "line 4"),
+    ],
+    ids=["blank-lines", "long-cells", "long-header", "returns"],
+)
+def test_blank_lines_and_lines_within_cells_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, place: str
+) -> None:
+    """As an editor counts them; compressed files have no lines but rows."""
+    path, packed = tmp_path / "level.csv", tmp_path / "level.csv.gz"
+    path.write_bytes(text.encode())
+    packed.write_bytes(gzip.compress(text.encode()))
+    for file, where in ((path, place), (packed, "row ")):
+        line = failure(capsys, "forecast", file, "--time", "t", "--horizon", "3D")
+        assert f"Column 't' in {where}" in line
+        assert f"of {file} is no date" in line
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "Give a CSV file or --dataset"),
@@ -383,7 +407,13 @@ def test_rows_that_end_in_a_comma_keep_their_columns(tmp_path: Path, head: str, 
 
 @pytest.mark.parametrize(
     ("rows", "line"),
-    [(["0,1,2,", "1,2,3,", "2,3,4,x"], 5), (["0,1,2,,", "1,2,3,,"], 3), (["a,0,1,2"], 3)],
+    [
+        (["0,1,2,", "1,2,3,", "2,3,4,x"], 5),
+        (["0,1,2,,", "1,2,3,,"], 3),
+        (["a,0,1,2"], 3),
+        (["0,1,2", "", '"1",2,"3\n3"', "", "2,3,4,5"], 8),
+        (["0,1,2", "", "1,2,3,"], 5),
+    ],
 )
 def test_a_line_of_more_fields_than_the_header_is_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: list[str], line: int
