@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import inspect
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
@@ -146,14 +147,24 @@ def _check_files(args: argparse.Namespace) -> None:
             f"{' and '.join(given)}, or give a CSV file instead."
         )
     for path in (args.out, args.plot):
-        if path is not None and not path.parent.is_dir():
-            raise DataError(f"{path} can't be written: there is no folder {path.parent}.")
+        if path is not None:
+            _check_writable(path)
     if args.plot is not None:
         if args.plot.suffix.lower() not in PICTURES:
             raise DataError(f"--plot {args.plot} must end in one of {', '.join(PICTURES)}.")
         from odeseries.plotting import pyplot
 
         pyplot()
+
+
+def _check_writable(path: Path) -> None:
+    """Refuse what is no file, or lies where nothing can be written."""
+    if path.is_dir():
+        raise DataError(f"{path} can't be written: it is a folder; add the name of a file.")
+    if not path.parent.is_dir():
+        raise DataError(f"{path} can't be written: there is no folder {path.parent}.")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise DataError(f"{path} can't be written: it, or its folder, is write-protected.")
 
 
 def _bundled(name: str) -> pd.Series | pd.DataFrame:

@@ -336,6 +336,28 @@ def test_what_cannot_be_done_is_one_line(
     assert words in line
 
 
+@pytest.mark.parametrize("option", ["--out", "--plot"])
+def test_files_that_cannot_be_written_are_refused_before_the_training(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    option: str,
+) -> None:
+    """A folder, a place below a file or below nothing, a protected place."""
+    monkeypatch.setattr(Quick, "fit", lambda *_: pytest.fail("It was trained."))
+    command = ["forecast", "--dataset", "lynx_hare", "--model", "local:quick", option]
+    (tmp_path / "a.png").mkdir()
+    (tmp_path / "b").touch()
+    said = failure(capsys, *command, tmp_path / "a.png")
+    assert f"{tmp_path / 'a.png'} can't be written: it is a folder" in said
+    for folder in ("b", "c"):
+        said = failure(capsys, *command, tmp_path / folder / "d.png")
+        assert f"there is no folder {tmp_path / folder}" in said
+    monkeypatch.setattr("os.access", lambda *_: False)
+    for name in ("b", "e.png"):
+        assert "write-protected" in failure(capsys, *command, tmp_path / name)
+
+
 def test_a_percentage_is_refused_with_a_hint(capsys: pytest.CaptureFixture[str]) -> None:
     """Wrong arguments exit with 2, as argparse does."""
     with pytest.raises(SystemExit) as exit_:
