@@ -336,6 +336,43 @@ def test_what_cannot_be_done_is_one_line(
     assert words in line
 
 
+@pytest.mark.parametrize(
+    ("times", "horizon", "words"),
+    [
+        (["1", "2"], "1e30", "1e30 is too far: the times are whole numbers, the last one 2"),
+        (["1", "2"], "1e400", "1e400 is no finite number"),
+        (["1.5", "2"], "nan", "nan is no finite number"),
+        (["2024-01-01", "2024-01-02"], "1000000D", "1000000D is too long: give at most 106751D"),
+        (
+            ["2024-01-01 10:00:00.123456789", "2024-01-02 10:00:00.123456789"],
+            "100000D",
+            "100000D leads past 2262-04-11",
+        ),
+    ],
+)
+def test_a_horizon_that_is_too_long_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], times: list[str], horizon: str, words: str
+) -> None:
+    """Not one that is not understood; and no warning of NumPy's, no traceback."""
+    path = tmp_path / "level.csv"
+    pd.DataFrame({"t": times, "y": [1.0, 2.0]}).to_csv(path, index=False)
+    line = failure(capsys, "forecast", path, "--time", "t", "--horizon", horizon)
+    assert f"--horizon {words}" in line
+
+
+def test_an_overflow_is_one_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Wherever it comes from."""
+
+    def fit(*_: Any) -> None:
+        raise OverflowError("That is too much.")
+
+    monkeypatch.setattr(Quick, "fit", fit)
+    command = ["forecast", "--dataset", "lynx_hare", "--model", "local:quick"]
+    assert "That is too much." in failure(capsys, *command)
+
+
 @pytest.mark.parametrize("option", ["--out", "--plot"])
 def test_files_that_cannot_be_written_are_refused_before_the_training(
     tmp_path: Path,
