@@ -35,6 +35,7 @@ DATASET_HORIZONS = {
     "sunspots": "15",
 }
 CLOCKS = ("%Y-%m-%d", "%Y-%m-%d %H:%M", "%Y-%m-%d %H:%M:%S")
+TOO_LONG = (OverflowError, pd.errors.OutOfBoundsDatetime, pd.errors.OutOfBoundsTimedelta)
 EXACT = 2**62  # whole numbers are differenced exactly below
 DATASET_ROWS = {"glucose": 5000}
 PICTURES = (".png", ".pdf", ".svg")
@@ -203,7 +204,7 @@ def _horizon(args: argparse.Namespace, data: pd.Series | pd.DataFrame) -> Any:
         return _number_ahead(given, index)
     try:
         pd.Timedelta(given)
-    except (OverflowError, pd.errors.OutOfBoundsTimedelta):
+    except TOO_LONG:
         longest = pd.Timedelta.max.days
         raise DataError(f"--horizon {given} is too long: give at most {longest}D.") from None
     except ValueError:
@@ -235,7 +236,7 @@ def _times_ahead(args: argparse.Namespace, data: Any, horizon: Any) -> Any:
 
     try:
         return future_times(data, horizon, n=args.times)
-    except (OverflowError, pd.errors.OutOfBoundsDatetime):
+    except TOO_LONG:
         raise DataError(
             f"--horizon {horizon} leads past {pd.Timestamp.max:%Y-%m-%d}, the last date that is "
             "held in nanoseconds, as these times are. Give a shorter one."
