@@ -15,6 +15,7 @@ from odeseries.holding_out import Searched, complete, is_asked, searched, split
 from odeseries.panel import Panel
 from odeseries.phases import Phase
 from odeseries.recipe import Build, Fitted, Recipe
+from odeseries.resolution import warn_of_lost_digits
 from odeseries.scaling import Scaling
 from odeseries.widths import Calibration
 
@@ -68,6 +69,7 @@ def fit(
             "No series has something observed both up to one of the cutoffs and in the horizon "
             "after it, so that there is nothing to learn from: move the cutoffs, or leave them out."
         )
+    warn_of_lost_digits(panel, Scaling.fitted(panel, recipe.horizon, recipe.transformer))
     control = control or Control()
     rng = np.random.default_rng(seed)
     first = search(panel, recipe, build, seed, rng, control)

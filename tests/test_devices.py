@@ -177,9 +177,9 @@ FIT: dict[str, Any] = {"max_epochs": 1, "random_state": 0}
 def forecast(device: str, folder: Path) -> list[np.ndarray]:
     """By a model that was fitted on the device; by the same, saved and loaded elsewhere."""
     random = np.random.default_rng(0)
-    times = np.sort(random.uniform(0, 40, 40))
-    series = pd.Series(np.sin(times) + 0.1 * random.standard_normal(40), index=times)
-    small = {"n_rows": 8, "n_lags": 2, "hidden": 8, "n_queries": 4}
+    times = np.sort(random.uniform(0, 40, 24))
+    series = pd.Series(np.sin(times) + 0.1 * random.standard_normal(24), index=times)
+    small = {"n_rows": 4, "n_lags": 2, "hidden": 8, "n_queries": 4}
     model = ode.LatentODEForecaster(3.0, device=device, **small, **FIT).fit(series)
     model.save(folder / device)
     asked = np.linspace(40.5, 43, 4)
@@ -197,8 +197,9 @@ def classified(device: str, folder: Path) -> list[np.ndarray]:
 
 def densities(device: str, folder: Path) -> list[np.ndarray]:
     """The same for a density."""
-    X = np.random.default_rng(0).normal(size=(40, 2))
-    model = ode.CNFDensityEstimator(device=device, preprocessing="standard", **FIT).fit(X)
+    X = np.random.default_rng(0).normal(size=(16, 2))
+    plain = {"preprocessing": "standard", "base": "normal", "dynamics_params": {"hidden": 8}}
+    model = ode.CNFDensityEstimator(device=device, **plain, **FIT).fit(X)
     model.save(folder / device)
     return [m.score_samples(X) for m in (model, ode.load(folder / device, device="cpu"))]
 

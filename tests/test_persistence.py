@@ -110,9 +110,8 @@ def test_covariates_zones_and_transformed_targets(
     """Everything that the data's form adds is kept."""
     y = wave[:60].tz_localize("Europe/Berlin", nonexistent="shift_forward", ambiguous=True)
     X = pd.DataFrame({("u", 1): np.cos(np.arange(len(y))), ("v", 2): 1.0}, index=y.index)
-    model = ode.ODERNNForecaster(pd.Timedelta("60D"), target_transformer=transformer, **TINY).fit(
-        X, y
-    )
+    brief = TINY | {"validation_fraction": 0, "n_steps": 2, "target_transformer": transformer}
+    model = ode.ODERNNForecaster(pd.Timedelta("60D"), **brief).fit(X, y)
     model.save(tmp_path / "m.zip")
     loaded = ode.load(tmp_path / "m.zip")
     when = pd.DataFrame(

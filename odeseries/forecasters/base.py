@@ -39,6 +39,7 @@ from odeseries.parameters import Declared
 from odeseries.persistence import save
 from odeseries.plotting import plot_history
 from odeseries.recipe import Fitted, Recipe, Spec
+from odeseries.resolution import warn_of_lost_digits
 from odeseries.sampling import query_windows
 from odeseries.scaling import ROUND
 from odeseries.scenarios import scenarios
@@ -414,6 +415,8 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
 
     def _answers(self, queries: Queries, panel: Panel, n: int, answer: Answer) -> Float64:
         """Answers (n_rows, n_targets, n) in standardised units."""
+        if panel is not self.panel_:
+            warn_of_lost_digits(panel, self._fitted.scaling)
         series, times, inputs = queries.series, queries.times, queries.inputs
         out = np.empty((len(times), panel.n_targets, n))
         for rows, known in scenarios(panel, series, times, inputs):
