@@ -6,7 +6,9 @@ import inspect
 import numbers
 from collections.abc import Iterable
 
-__all__ = ["is_whole", "require_keywords", "require_probability"]
+import numpy as np
+
+__all__ = ["is_whole", "probabilities", "require_keywords", "require_probability"]
 
 
 def is_whole(value: object) -> bool:
@@ -32,6 +34,33 @@ def require_probability(value: float, name: str) -> None:
     if not 0 < value < 1:
         hint = f" Did you mean {value / 100:g}?" if 1 < value < 100 else ""
         raise ValueError(f"{name}={value:g} is not a probability in (0, 1).{hint}")
+
+
+def probabilities(given: object, name: str) -> list[float]:
+    """Probabilities in (0, 1), given as a number or as several.
+
+    Parameters
+    ----------
+    given : float or array-like of shape (n,)
+        At least one.
+    name : str
+        What the user calls them.
+
+    Raises
+    ------
+    ValueError
+        If there is none, or one is no number between 0 and 1.
+    """
+    try:
+        array = np.asarray(given)
+    except ValueError:
+        array = np.array(None)
+    if array.dtype.kind not in "iuf" or array.ndim > 1 or not array.size:
+        raise ValueError(f"{name}={given!r} must be a probability or a list of probabilities.")
+    found: list[float] = np.atleast_1d(array).astype(np.float64).tolist()
+    for value in found:
+        require_probability(value, name)
+    return found
 
 
 def require_keywords(cls: type, given: Iterable[str], set_here: Iterable[str], name: str) -> None:

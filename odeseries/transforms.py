@@ -50,7 +50,7 @@ class Transform:
         Raises
         ------
         DataError
-            If the image of a value is not finite.
+            If the image of a value is not finite, or rises here and falls there.
         """
         fitted, reach, falling = [], [], []
         for c in range(panel.n_targets):
@@ -58,6 +58,7 @@ class Transform:
             with _quiet():
                 one = clone(transformer).fit(seen[:, None])
             image = _image(one, seen, panel.channels[c])
+            _require_order(seen, image, panel.channels[c])
             fitted.append(one)
             reach.append(_reach(one, image))
             falling.append(image[seen.argmin()] > image[seen.argmax()])
@@ -103,6 +104,22 @@ def _image(one: Any, values: Float64, label: object) -> Float64:
             f"{label!r} ({len(bad)} such values): choose one that is defined for all values."
         )
     return image
+
+
+def _require_order(values: Float64, image: Float64, label: object) -> None:
+    """Refuse what turns quantiles into no quantiles."""
+    order = np.argsort(values, kind="stable")
+    values, image = values[order], image[order]
+    steps = np.where(np.diff(values) > 0, np.diff(image), 0.0)
+    slack = 1e-9 * np.ptp(image)
+    up, down = steps > slack, steps < -slack
+    if up.any() and down.any():
+        odd = int((up if up.sum() < down.sum() else down).argmax())
+        raise DataError(
+            f"target_transformer rises and falls: it turns the values {values[odd]:g} and "
+            f"{values[odd + 1]:g} of target {label!r} into {image[odd]:g} and {image[odd + 1]:g}, "
+            "but goes the other way elsewhere. Choose one that keeps the order of values."
+        )
 
 
 def _reach(one: Any, image: Float64) -> tuple[float, float]:

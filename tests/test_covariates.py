@@ -249,6 +249,14 @@ def test_transformers_of_scikit_learn(transformer: object, wave: pd.Series) -> N
     assert (np.diff(values, axis=1) >= 0).all()
 
 
+def test_a_transformer_that_rises_and_falls_is_refused(wave: pd.Series) -> None:
+    """It has no inverse, and quantiles would be none."""
+    square = FunctionTransformer(np.square, np.sqrt, check_inverse=False)
+    model = ode.BaselineForecaster("60D", target_transformer=square)
+    with pytest.raises(ode.DataError, match=r"rises and falls: it turns the values .* of target"):
+        model.fit(wave - wave.mean())
+
+
 def test_a_transformer_outside_its_domain_is_refused(wave: pd.Series) -> None:
     """The logarithm of a negative value names value and target."""
     log = FunctionTransformer(np.log, np.exp, check_inverse=False)

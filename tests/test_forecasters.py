@@ -415,3 +415,31 @@ def test_the_length_is_chosen_by_a_network_built_as_the_final_one(
     frame = pd.concat(dict.fromkeys(range(8), series))
     ode.BaselineForecaster(2.0, method="last", random_state=0).fit(frame)
     assert told == [8, 8]
+
+
+@pytest.mark.parametrize("levels", [[], [[0.1, 0.5]], {0.1}, "0.5", None, [0.1, [0.2]]])
+def test_levels_are_probabilities(wave: pd.Series, levels: Any) -> None:
+    """One or several; what is none is named."""
+    model = ode.BaselineForecaster("60D", method="last").fit(wave)
+    asked = ahead(wave, 2)
+    with pytest.raises(ValueError, match=r"alpha=.* must be a probability or a list of prob"):
+        model.predict_quantiles(asked, alpha=levels)
+    with pytest.raises(ValueError, match=r"coverage=.* must be a probability or a list of prob"):
+        model.predict_interval(asked, coverage=levels)
+
+
+def test_periods_of_an_encoder_may_be_an_array(panel: pd.DataFrame) -> None:
+    """Or any other sequence of lengths."""
+    models = [
+        ode.LatentODEForecaster(2.0, encoder_periods=given, **BRIEF).fit(panel)
+        for given in ([1.0, 3.0], np.array([1.0, 3.0]))
+    ]
+    one, other = (model.predict([11.0]) for model in models)
+    pd.testing.assert_frame_equal(one, other)
+
+
+def test_one_column_is_not_time_and_id(panel: pd.DataFrame) -> None:
+    """It is said where it is asked for."""
+    model = ode.BaselineForecaster(2.0, time_col="time", id_col="time")
+    with pytest.raises(ode.DataError, match="time_col and id_col are both 'time'"):
+        model.fit(panel.reset_index())

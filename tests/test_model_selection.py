@@ -107,6 +107,17 @@ def test_one_cutoff_in_two_ways_is_given_twice(days: np.ndarray) -> None:
         cv.folds(y)
 
 
+def test_no_cutoffs_and_numbers_for_dates_are_refused() -> None:
+    """Pandas would take numbers for nanoseconds."""
+    for values in (pd.date_range("2000", periods=90), pd.to_timedelta(np.arange(90), "D")):
+        y = pd.Series(np.arange(90.0), values)
+        with pytest.raises(DataError, match="cutoffs is empty"):
+            TimeSplit("3D", cutoffs=[]).folds(y)
+        for number in (5, 1707523200000000000, 5.5):
+            with pytest.raises(DataError, match=f"the first, {number}, is a number"):
+                TimeSplit("3D", cutoffs=[number]).folds(y)
+
+
 def test_cutoffs_may_be_strings_in_the_zone_of_the_data(days: np.ndarray) -> None:
     """Midnight in Berlin is an hour before midnight in UTC."""
     y = pd.Series(0.0, index=times("zoned", days))
@@ -582,5 +593,7 @@ class TestColumnsOfLongFrames:
 @pytest.mark.parametrize("alpha", [[0.5, 0.5], [], [0.1, 90], 0.0, [float("nan")]])
 def test_a_backtest_refuses_its_levels_before_any_fit(alpha: Any) -> None:
     """Twice the same, none, and what is no probability."""
-    with pytest.raises(ValueError, match=r"alpha=.* (none twice|not a probability)"):
+    with pytest.raises(
+        ValueError, match=r"alpha=.* (no probability twice|a list of|not a probability)"
+    ):
         backtest(None, pd.Series(0.0, index=range(30)), cv=TimeSplit(3), alpha=alpha)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from odeseries.arguments import is_whole, require_probability
+from odeseries.arguments import is_whole, probabilities
 from odeseries.checkpoints import drawn_seed
 from odeseries.errors import ConvergenceWarning, DataError
 from odeseries.frames import (
@@ -138,7 +138,7 @@ class Answering(Forecaster):
         ValueError
             If a probability is not in (0, 1).
         """
-        alphas = _probabilities(alpha, "alpha")
+        alphas = probabilities(alpha, "alpha")
         queries, panel = self._asked(X, history)
         values = self._checked(queries, panel, np.array(alphas))
         return quantile_output(values, alphas, queries, self.schema_)
@@ -163,7 +163,7 @@ class Answering(Forecaster):
         DataFrame
             Columns (target, coverage, "lower" or "upper").
         """
-        coverages = _probabilities(coverage, "coverage")
+        coverages = probabilities(coverage, "coverage")
         share = np.array(coverages)
         queries, panel = self._asked(X, history)
         levels = np.concatenate([(1 - share) / 2, (1 + share) / 2])
@@ -374,14 +374,6 @@ def _seed(given: int | np.random.RandomState) -> int:
             "None for the seed of the fit."
         )
     return int(given)
-
-
-def _probabilities(given: float | Sequence[float], name: str) -> list[float]:
-    """A list of probabilities, checked."""
-    items = [float(p) for p in np.atleast_1d(np.asarray(given, dtype=np.float64))]
-    for p in items:
-        require_probability(p, name)
-    return items
 
 
 def generator_of(seed: int, series: Hashable, stream: int = 0) -> np.random.Generator:

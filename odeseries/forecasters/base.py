@@ -382,11 +382,14 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             transformer=self.target_transformer,
             n_members=self.n_members,
             cutoffs=None if self.cutoffs is None else read_cutoffs(self.cutoffs, schema),
-            encoder_periods=tuple(
-                schema.clock.duration(p, name="encoder_periods") for p in self.encoder_periods or ()
-            ),
+            encoder_periods=self._encoder_periods(schema),
             thinning=self.thinning,
         )
+
+    def _encoder_periods(self, schema: Schema) -> tuple[float, ...]:
+        """Periods of the waves that encoders read, in clock units."""
+        given = () if self.encoder_periods is None else self.encoder_periods
+        return tuple(schema.clock.duration(p, name="encoder_periods") for p in given)
 
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in the data's own units."""

@@ -81,14 +81,16 @@ def lay_out(
     Raises
     ------
     DataError
-        If the object is not a frame, has repeated column labels, lacks a named column, or has
-        an index of more than two levels.
+        If the object is not a frame, has repeated column labels, lacks a named column, has an
+        index of more than two levels, or one column is to be two things.
     """
     if isinstance(X, pd.Index):
         X = pd.DataFrame(index=X)
     X = as_pandas(X)
     _require_pandas(X, "X")
     assert isinstance(X, (pd.Series, pd.DataFrame)), "checked above"
+    if time_col is not None and time_col == id_col:
+        raise DataError(f"time_col and id_col are both {time_col!r}: name two columns.")
     if time_col is not None or id_col is not None:
         table = _long(X, time_col, id_col)
     else:

@@ -11,7 +11,7 @@ import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
-from odeseries.arguments import require_probability
+from odeseries.arguments import probabilities
 from odeseries.frames.foreign import as_pandas
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.model_selection.splitters import Fold, TimeSplit
@@ -98,11 +98,9 @@ def backtest(
 
 def _levels(alpha: float | Sequence[float]) -> list[float]:
     """Different probabilities."""
-    levels: list[float] = np.atleast_1d(np.asarray(alpha, dtype=np.float64)).tolist()
-    for level in levels:
-        require_probability(level, "alpha")
-    if not levels or len(set(levels)) < len(levels):
-        raise ValueError(f"alpha={alpha!r} must name at least one probability, and none twice.")
+    levels = probabilities(alpha, "alpha")
+    if len(set(levels)) < len(levels):
+        raise ValueError(f"alpha={alpha!r} must name no probability twice.")
     return levels
 
 

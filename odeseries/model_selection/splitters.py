@@ -155,6 +155,8 @@ class TimeSplit:
         if any(value is not None for value in (self.initial, self.period, self.n_splits)):
             raise ValueError("Give cutoffs, or initial, period and n_splits, not both.")
         stamps = rows.stamps(_listed(self.cutoffs), "cutoffs").sort_values()
+        if stamps.empty:
+            raise DataError("cutoffs is empty: give at least one, or leave it out.")
         repeated = stamps[stamps.duplicated()]
         if len(repeated):
             raise DataError(
