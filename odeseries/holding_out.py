@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from odeseries.combining import Judged
@@ -18,6 +19,7 @@ from odeseries.phases import Phase
 from odeseries.recipe import Fitted, Recipe, batches, loader_for
 from odeseries.sampling import cutoff_windows, forecast_windows, hidden_windows
 from odeseries.scaling import Scaling
+from odeseries.sizes import owners
 from odeseries.widths import Calibration, HeldOut
 from odeseries.windows import Batch, Windows
 
@@ -55,7 +57,7 @@ def searched(phase: Phase, held: Panel, starts: Float64) -> Searched | None:
     trained, seconds = phase.searched(lambda: _mean_loss(phase.net, checks))
     widths = Calibration() if phase.net.has_paths else _widths(phase, judge, checks)
     fitted = phase.fitted(widths, trained.records, max(trained.steps, 1), trained.loss)
-    truth, quantiles = _foretold(fitted, checks, phase.panel.n_targets)
+    truth, quantiles = _foretold(fitted, checks, phase.panel.n_targets, judge.sizes)
     judged = _judged(truth, quantiles, phase, judge.n_values)
     if not phase.net.has_paths:
         window, times = _places(checks)
@@ -117,7 +119,7 @@ class _Judge:
 
     def __init__(self, phase: Phase, held: Panel, starts: Float64) -> None:
         self.recipe, self.starts = phase.recipe, starts
-        self.panel = phase.scaling.apply(held)
+        self.panel, self._sizes = phase.scaling.apply(held), phase.scaling.sizes(held)
         self.loader = loader_for(self.panel, phase.spec.periods, phase.recipe)
 
     def forecasts(self) -> list[Batch]:
@@ -129,6 +131,12 @@ class _Judge:
         """Values that the forecasts are judged by, each counted once."""
         rows = np.unique(self._ahead.rows[self._ahead.rows >= 0])
         return int(np.isfinite(self.panel.values[rows, : self.panel.n_targets]).sum())
+
+    @property
+    def sizes(self) -> Float64 | None:
+        """Units of the series of all rows of the forecasts, where these have some."""
+        ahead = self._ahead
+        return None if self._sizes is None else self._sizes[np.repeat(ahead.series, ahead.counts)]
 
     @cached_property
     def _ahead(self) -> Windows:
@@ -170,21 +178,34 @@ def _widths(phase: Phase, judge: _Judge, checks: list[Batch]) -> Calibration:
     return Calibration.fitted(phase.net, held_out, phase.recipe.device)
 
 
-def _foretold(fitted: Fitted, checks: Sequence[Batch], n_targets: int) -> tuple[Float64, Float64]:
+def _foretold(
+    fitted: Fitted, checks: Sequence[Batch], n_targets: int, sizes: Float64 | None
+) -> tuple[Float64, Float64]:
     """Held-out values (n, n_targets), and the quantiles of their forecasts, in the data's units."""
     parts = zip(*(_scored(fitted, batch) for batch in checks), strict=True)
     truth, quantiles = (np.concatenate(part)[:, :n_targets] for part in parts)
     scaling = fitted.scaling
-    return _original(truth[..., None], scaling)[..., 0], _original(quantiles, scaling)
+    return _original(truth[..., None], scaling, sizes)[..., 0], _original(quantiles, scaling, sizes)
 
 
 def _judged(truth: Float64, quantiles: Float64, phase: Phase, n_values: int) -> Judged:
     """Forecasts of the held-out values, beside the distribution of the known ones."""
-    plain = np.full(quantiles.shape[1:], np.nan)
-    kept = np.isfinite(truth).any(0)
-    known = phase.panel.values[:, : phase.panel.n_targets][:, kept]
-    plain[kept] = np.nanquantile(known, LEVELS, axis=0).T
-    return Judged.of(truth, quantiles, _original(plain[None], phase.scaling)[0], n_values)
+    return Judged.of(truth, quantiles, _climatology(phase, np.isfinite(truth)), n_values)
+
+
+def _climatology(phase: Phase, seen: npt.NDArray[np.bool_]) -> Float64:
+    """Quantiles of known values, (n_targets, n_levels), in the data's units; NaN if never seen."""
+    kept = np.flatnonzero(seen.any(0))
+    known = phase.panel.values[:, : phase.panel.n_targets]
+    plain = np.full((known.shape[1], len(LEVELS)), np.nan)
+    if phase.sizes is None:
+        plain[kept] = np.nanquantile(known[:, kept], LEVELS, axis=0).T
+        first: Float64 = _original(plain[None], phase.scaling)[0]
+        return first
+    # Quantiles of series in units of their own would be none of all values.
+    own = phase.scaling.original(known[..., None], phase.sizes[owners(phase.panel)])[..., 0]
+    plain[kept] = np.nanquantile(own[:, kept], LEVELS, axis=0).T
+    return plain
 
 
 def _places(checks: Sequence[Batch]) -> tuple[Int64, Float64]:
@@ -203,9 +224,9 @@ def _scored(fitted: Fitted, batch: Batch) -> tuple[Float64, Float64]:
     return np.where(seen > 0, truth, np.nan), wide
 
 
-def _original(values: Float64, scaling: Scaling) -> Float64:
+def _original(values: Float64, scaling: Scaling, sizes: Float64 | None = None) -> Float64:
     """Quantiles (n_rows, n_targets, n) at levels that mirror each other, in the data's units."""
-    out = scaling.original(np.nan_to_num(values))
+    out = scaling.original(np.nan_to_num(values), sizes)
     out[np.isnan(values)] = np.nan
     if scaling.transform is None:
         return out

@@ -48,7 +48,7 @@ class Phase:
     ) -> None:
         started = time.perf_counter()
         self.scaling, self.recipe, self.rng, self.control = scaling, recipe, rng, control
-        self.panel = scaling.apply(panel)
+        self.panel, self.sizes = scaling.apply(panel), scaling.sizes(panel)
         periods = _periods(self.panel, recipe)
         self.loader = loader_for(self.panel, periods, recipe, thinned_by=rng)
         n_inputs = 0 if panel.inputs is None else len(panel.inputs.channels)

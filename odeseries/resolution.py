@@ -9,6 +9,7 @@ import pandas as pd
 
 from odeseries.panel import Int64, Panel
 from odeseries.scaling import ROUND, Scaling
+from odeseries.sizes import owners
 
 __all__ = ["warn_of_lost_digits"]
 
@@ -34,7 +35,7 @@ def warn_of_lost_digits(panel: Panel, scaling: Scaling) -> None:
         If times of a series are closer than a billionth of the horizon, or the quartiles of a
         series are closer than a hundred times the rounding of its values in the model's units.
     """
-    owner = np.repeat(np.arange(len(panel)), np.diff(panel.offsets))
+    owner = owners(panel)
     _warn_of_times(panel, scaling, owner)
     _warn_of_values(panel, scaling, owner)
 
@@ -54,8 +55,8 @@ def _warn_of_times(panel: Panel, scaling: Scaling, owner: Int64) -> None:
 
 
 def _warn_of_values(panel: Panel, scaling: Scaling, owner: Int64) -> None:
-    values = panel.values if scaling.transform is None else scaling.transform.apply(panel.values)
-    groups = pd.DataFrame((values - scaling.mean) / scaling.std).groupby(owner)
+    values = (scaling.prepared(panel) - scaling.mean) / scaling.std
+    groups = pd.DataFrame(values).groupby(owner)
     spread = (groups.quantile(0.75) - groups.quantile(0.25)).to_numpy()
     farthest = np.maximum(groups.max().to_numpy(), -groups.min().to_numpy())
     lost = np.maximum(SINGLE * farthest, 0.5 * 10.0**-ROUND)

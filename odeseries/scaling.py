@@ -8,6 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from odeseries.panel import Float64, Panel
+from odeseries.sizes import owners, sizes_of, typical_sizes
 from odeseries.transforms import Transform
 
 __all__ = ["ROUND", "Scaling"]
@@ -34,6 +35,8 @@ class Scaling:
         That of the known inputs.
     transform : Transform or None
         What is done to the targets before they are standardised.
+    typical : ndarray of shape (n_channels,) or None
+        Typical deviation of a series, where series have units of their own; see `sizes_of`.
     """
 
     horizon: float
@@ -41,6 +44,7 @@ class Scaling:
     std: Float64
     inputs: Scaling | None = None
     transform: Transform | None = None
+    typical: Float64 | None = None
 
     @classmethod
     def fitted(
@@ -70,7 +74,9 @@ class Scaling:
             If the transformer does not give numbers.
         """
         transform = None if transformer is None else Transform.fitted(transformer, panel)
-        values = panel.values if transform is None else transform.apply(panel.values)
+        shared = transformer is not None or constant is not None
+        typical = None if shared else typical_sizes(panel)
+        values = _prepared(panel, transform, typical)
         mean = np.nanmean(values, axis=0)
         largest = np.maximum(np.nanmax(np.abs(values - mean), axis=0), 1e-300)
         std = largest * np.nanstd((values - mean) / largest, axis=0)
@@ -81,11 +87,11 @@ class Scaling:
         if panel.inputs is not None:
             # Nothing is learned of an input that never varied.
             inputs = cls.fitted(panel.inputs, horizon, constant=UNHEARD)
-        return cls(horizon, mean, std, inputs, transform)
+        return cls(horizon, mean, std, inputs, transform, typical)
 
     def apply(self, panel: Panel) -> Panel:
         """The panel in model units; times are rounded, so that a change of unit changes nothing."""
-        values = panel.values if self.transform is None else self.transform.apply(panel.values)
+        values = self.prepared(panel)
         known = None
         if panel.inputs is not None and self.inputs is not None:
             known = self.inputs.apply(panel.inputs)
@@ -97,14 +103,40 @@ class Scaling:
             inputs=known,
         )
 
-    def original(self, values: Float64) -> Float64:
-        """Values (n_rows, n_targets, n) of the targets in the data's own units."""
+    def prepared(self, panel: Panel) -> Float64:
+        """Values (n_rows, n_channels) before they are standardised."""
+        return _prepared(panel, self.transform, self.typical)
+
+    def sizes(self, panel: Panel) -> Float64 | None:
+        """Units of the series of a panel, (n_series, n_channels); None if they have none."""
+        return None if self.typical is None else sizes_of(panel, self.typical)
+
+    def original(self, values: Float64, sizes: Float64 | None = None) -> Float64:
+        """Values of the targets in the data's own units.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_rows, n_targets, n)
+            In the units of the model.
+        sizes : ndarray of shape (n_rows, n_channels), optional
+            Units of the rows' series, where these have some.
+        """
         kept = slice(values.shape[1])
         out = values * self.std[kept, None] + self.mean[kept, None]
-        return out if self.transform is None else self.transform.invert(out)
+        out = out if self.transform is None else self.transform.invert(out)
+        return out if sizes is None else out * sizes[:, kept, None]
 
     def standard_inputs(self, inputs: Float64) -> Float64:
         """Known inputs (n, n_inputs) in model units."""
         if self.inputs is None:
             return inputs
         return np.asarray(np.round((inputs - self.inputs.mean) / self.inputs.std, ROUND))
+
+
+def _prepared(panel: Panel, transform: Transform | None, typical: Float64 | None) -> Float64:
+    """Values (n_rows, n_channels) that are standardised."""
+    if transform is not None:
+        return transform.apply(panel.values)
+    if typical is None:
+        return panel.values
+    return np.asarray(panel.values / sizes_of(panel, typical)[owners(panel)])

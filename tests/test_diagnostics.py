@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -115,7 +116,7 @@ def test_a_phase_portrait_shows_field_and_path(conservative: ode.NeuralODEForeca
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("q", "p")
     assert ax.get_xlim() == (20, 80)
     assert len(ax.lines) == 1
-    mpl.pyplot.close(ax.figure)
+    plt.close(ax.figure)
 
 
 @pytest.mark.parametrize(
@@ -145,7 +146,7 @@ def test_what_a_phase_portrait_cannot_show_is_said(
     conservative: ode.NeuralODEForecaster, options: dict[str, Any], text: str
 ) -> None:
     """In words, and no figure is opened."""
-    before = mpl.pyplot.get_fignums()
+    before = plt.get_fignums()
     with pytest.raises(ValueError, match=text):
         ode.phase_portrait(conservative, **{"bounds": ((20, 80), (-30, 30)), **options})
-    assert mpl.pyplot.get_fignums() == before
+    assert plt.get_fignums() == before

@@ -341,7 +341,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             median, ages = self._fitted.quantiles(batch, self._levels([0.5]))
             return torch.cat([found, median], -1), ages
 
-        out = self._fitted.scaling.original(self._answers(queries, panel, n_samples, drawn))
+        out = self._original(self._answers(queries, panel, n_samples, drawn), queries, panel)
         return np.moveaxis(out, -1, 0)
 
     def _recipe(self, panel: Panel, schema: Schema) -> Recipe:
@@ -400,7 +400,13 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             rising = ~transform.decreasing[:, None]
             both = self._standard_quantiles(queries, panel, np.concatenate([levels, 1 - levels]))
             out = np.where(rising, both[..., : len(levels)], both[..., len(levels) :])
-        return self._fitted.scaling.original(out)
+        return self._original(out, queries, panel)
+
+    def _original(self, values: Float64, queries: Queries, panel: Panel) -> Float64:
+        """Values (n_rows, n_targets, n) in the data's own units."""
+        scaling = self._fitted.scaling
+        sizes = scaling.sizes(panel)
+        return scaling.original(values, None if sizes is None else sizes[queries.series])
 
     def _standard_quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
         """Quantiles (n_rows, n_targets, n_levels) in standardised units."""

@@ -28,8 +28,8 @@ class FlowForecaster(BaseForecaster):
 
     Coordinates that are channels, as the first ones of a `NeuralODEForecaster` are, have the
     data's units, after the ``target_transformer`` if there is one; other ones, such as velocities
-    and the coordinates of latent states, are those of the model. Time runs in clock units
-    (seconds for dates).
+    and the coordinates of latent states, are those of the model. Where series are of very different
+    sizes they are those of a series of typical size. Time runs in clock units (seconds for dates).
     """
 
     def vector_field(self, grid: ArrayLike, inputs: ArrayLike | None = None) -> Float64:
@@ -142,7 +142,11 @@ class FlowForecaster(BaseForecaster):
         """Location and scale of every coordinate of a state, (state_dim,)."""
         mean, std = np.zeros(net.dynamics.state_dim), np.ones(net.dynamics.state_dim)
         seen = slice(net.n_visible)
-        mean[seen], std[seen] = self._fitted.scaling.mean[seen], self._fitted.scaling.std[seen]
+        scaling = self._fitted.scaling
+        mean[seen], std[seen] = scaling.mean[seen], scaling.std[seen]
+        if scaling.typical is not None:
+            typical = np.nan_to_num(scaling.typical[seen], nan=1.0)
+            mean[seen], std[seen] = typical * mean[seen], typical * std[seen]
         return mean, std
 
     def _states(self, net: Traced, grid: ArrayLike) -> Tensor:
