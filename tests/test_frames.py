@@ -684,7 +684,9 @@ def test_a_horizon_beyond_the_unit_names_its_end(options: dict[str, Any], tz: st
     with pytest.raises(DataError, match=message):
         future_times(daily(unit="ns", tz=tz), "100000D", **options)
     far = np.timedelta64(400_000, "D")
-    with pytest.raises(DataError, match=r"horizon=np.timedelta64\(400000,'D'\) leads beyond 2262"):
+    with pytest.raises(
+        DataError, match=r"horizon=nump?y?.timedelta64\(400000,'D'\) leads beyond 2262"
+    ):
         future_times(daily(unit="ns", tz=tz), far, **options)
     dates = future_times(daily(unit="us", tz=tz), far, **options)
     assert dates[-1].year == 3115
@@ -787,10 +789,10 @@ def test_an_offset_beyond_the_unit_of_the_dates_names_its_end() -> None:
     with pytest.raises(DataError, match=message):
         ask(pd.Timedelta("100000D"), daily(unit="ns"))
     with pytest.raises(DataError, match=r"offset 400000 days .* which ends at 2262-04-11"):
-        ask(pd.Timedelta(days=400_000), daily(unit="ns"))
-    queries, _, _ = ask(pd.Timedelta(days=400_000), daily(unit="us"))
+        ask(pd.Timedelta(np.timedelta64(400_000, "D")), daily(unit="ns"))
+    queries, _, _ = ask(pd.Timedelta(np.timedelta64(400_000, "D")), daily(unit="us"))
     assert queries.times.tolist() == [400_004 * DAY]
-    mixed = [pd.Timedelta(days=400_000), pd.Timedelta(1, "ns")]
+    mixed = [pd.Timedelta(np.timedelta64(400_000, "D")), pd.Timedelta(1, "ns")]
     with pytest.raises(DataError, match="can't all be counted in the unit 'ns' that one of them"):
         ask(mixed, daily())
     with pytest.raises(DataError, match="can't all be counted in the unit 'ns' that one of them"):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from pandas.errors import OutOfBoundsTimedelta
+from pandas.errors import OutOfBoundsDatetime, OutOfBoundsTimedelta
 
 from odeseries.errors import DataError
 from odeseries.frames.stamps import (
@@ -159,7 +159,7 @@ def _as_seconds(value: object, name: str) -> float | None:
         return None
     try:
         length = pd.Timedelta(value)
-    except (OutOfBoundsTimedelta, OverflowError) as error:
+    except (OutOfBoundsDatetime, OutOfBoundsTimedelta, OverflowError) as error:
         raise DataError(
             f"{name}={value!r} is too long: text may say up to {LONGEST_TEXT} days, a "
             'np.timedelta64 such as np.timedelta64(400000, "D") up to 2**63 seconds.'
