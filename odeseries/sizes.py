@@ -1,8 +1,9 @@
 r"""Units of single series, where series are of very different sizes.
 
 In common units small series would be constants beside large ones. Where the deviations of series
-differ much, the values of every series are divided by its own deviation :math:`s_i`, of
-:math:`n_i` values, which is drawn towards the typical one :math:`s` where the values are few:
+differ much, the values of every series are divided by its own deviation :math:`s_i`, by the
+quartiles of :math:`n_i` values, which few wild ones don't move. It is drawn towards the typical
+one :math:`s` where the values are few:
 :math:`\log s_i' = (n_i^2 \log s_i + \log s) / (n_i^2 + 1)`.
 """
 
@@ -19,6 +20,8 @@ DIFFERENT = 30.0
 """Ratio of the deviations at 95 and 5 % of the series from which on they are very different."""
 ENOUGH = 5
 """Values of a series from which its deviation is told."""
+NORMAL_QUARTILES = 1.349
+"""Distance of the quartiles of a normal distribution in its standard deviations."""
 CONSTANT = 1e-9
 """Deviation of a constant, as a share of its largest value."""
 
@@ -70,12 +73,13 @@ def sizes_of(panel: Panel, typical: Float64) -> Float64:
 
 
 def _deviations(panel: Panel) -> tuple[Float64, Float64]:
-    """Counts of values and their standard deviations, (n_series, n_channels); 0 for constants."""
+    """Counts of values and their deviations, (n_series, n_channels); 0 for constants."""
     largest = np.maximum(np.nanmax(np.abs(panel.values), axis=0, initial=0.0), 1e-300)
     frame = pd.DataFrame(panel.values / largest)
     groups = frame.groupby(owners(panel))
     everyone = range(len(panel))
     counts = groups.count().reindex(everyone, fill_value=0).to_numpy(dtype=np.float64)
-    deviations = groups.std(ddof=0).reindex(everyone).fillna(0.0).to_numpy()
+    quartiles = groups.quantile(0.75) - groups.quantile(0.25)
+    deviations = quartiles.reindex(everyone).fillna(0.0).to_numpy() / NORMAL_QUARTILES
     farthest = frame.abs().groupby(owners(panel)).max().reindex(everyone).fillna(0.0).to_numpy()
     return counts, largest * np.where(deviations > CONSTANT * farthest, deviations, 0.0)
