@@ -19,7 +19,6 @@ from odeseries.phases import Phase
 from odeseries.recipe import Fitted, Recipe, batches, loader_for
 from odeseries.sampling import cutoff_windows, forecast_windows, hidden_windows
 from odeseries.scaling import Scaling
-from odeseries.sizes import owners
 from odeseries.widths import Calibration, HeldOut
 from odeseries.windows import Batch, Windows
 
@@ -203,7 +202,7 @@ def _climatology(phase: Phase, seen: npt.NDArray[np.bool_]) -> Float64:
         first: Float64 = _original(plain[None], phase.scaling)[0]
         return first
     # Quantiles of series in units of their own would be none of all values.
-    own = phase.scaling.original(known[..., None], phase.sizes[owners(phase.panel)])[..., 0]
+    own = phase.scaling.original(known[..., None], phase.sizes[phase.panel.owners()])[..., 0]
     plain[kept] = np.nanquantile(own[:, kept], LEVELS, axis=0).T
     return plain
 

@@ -60,5 +60,5 @@ class Knots:
 
 def _filled(inputs: Panel) -> Panel:
     """Known inputs without gaps."""
-    owner = np.repeat(np.arange(len(inputs)), np.diff(inputs.offsets))
+    owner = inputs.owners()
     return replace(inputs, values=np.nan_to_num(inputs.at(owner, inputs.times)))

@@ -78,6 +78,10 @@ class Panel:
         """Times and values of one series after another."""
         return (self.series(i) for i in range(len(self)))
 
+    def owners(self) -> Int64:
+        """Position of the series of every row, shape (n_rows,)."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
     def spans(self) -> Float64:
         """Time from the first to the last row of each series, shape (n_series,)."""
         last = np.array([t[-1] if len(t) else 0.0 for t, _ in self], dtype=np.float64)
@@ -101,7 +105,7 @@ class Panel:
 
     def before(self, limits: Float64) -> Panel:
         """The rows whose time is at most ``limits[i]`` in series ``i``; series and inputs stay."""
-        owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
+        owner = self.owners()
         keep = self.times <= limits[owner]
         counts = np.bincount(owner[keep], minlength=len(self))
         return replace(

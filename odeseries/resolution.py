@@ -9,7 +9,6 @@ import pandas as pd
 
 from odeseries.panel import Int64, Panel
 from odeseries.scaling import ROUND, Scaling
-from odeseries.sizes import owners
 
 __all__ = ["warn_of_lost_digits"]
 
@@ -35,7 +34,7 @@ def warn_of_lost_digits(panel: Panel, scaling: Scaling) -> None:
         If times of a series are closer than a billionth of the horizon, or the quartiles of a
         series are closer than a hundred times the rounding of its values in the model's units.
     """
-    owner = owners(panel)
+    owner = panel.owners()
     _warn_of_times(panel, scaling, owner)
     _warn_of_values(panel, scaling, owner)
 

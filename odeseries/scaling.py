@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 
 from odeseries.panel import Float64, Panel
-from odeseries.sizes import owners, sizes_of, typical_sizes
+from odeseries.sizes import sizes_of, typical_sizes
 from odeseries.transforms import Transform
 
 __all__ = ["ROUND", "Scaling"]
@@ -139,4 +139,4 @@ def _prepared(panel: Panel, transform: Transform | None, typical: Float64 | None
         return transform.apply(panel.values)
     if typical is None:
         return panel.values
-    return np.asarray(panel.values / sizes_of(panel, typical)[owners(panel)])
+    return np.asarray(panel.values / sizes_of(panel, typical)[panel.owners()])

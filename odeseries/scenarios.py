@@ -60,7 +60,7 @@ def scenarios(
 
 def _with_rows(panel: Panel, series: Int64, times: Float64, values: Float64) -> Panel:
     """The panel with further rows, which replace those at their times."""
-    owner = np.concatenate([np.repeat(np.arange(len(panel)), np.diff(panel.offsets)), series])
+    owner = np.concatenate([panel.owners(), series])
     stamps = np.concatenate([panel.times, times])
     both = np.concatenate([panel.values, values])
     order = np.lexsort((np.arange(len(owner)), stamps, owner))

@@ -12,9 +12,9 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from odeseries.panel import Float64, Int64, Panel
+from odeseries.panel import Float64, Panel
 
-__all__ = ["owners", "sizes_of", "typical_sizes"]
+__all__ = ["sizes_of", "typical_sizes"]
 
 DIFFERENT = 30.0
 """Ratio of the deviations at 95 and 5 % of the series from which on they are very different."""
@@ -24,11 +24,6 @@ NORMAL_QUARTILES = 1.349
 """Distance of the quartiles of a normal distribution in its standard deviations."""
 CONSTANT = 1e-9
 """Deviation of a constant, as a share of its largest value."""
-
-
-def owners(panel: Panel) -> Int64:
-    """Position of the series of every row, (n_rows,)."""
-    return np.repeat(np.arange(len(panel)), np.diff(panel.offsets))
 
 
 def typical_sizes(panel: Panel) -> Float64 | None:
@@ -44,6 +39,8 @@ def typical_sizes(panel: Panel) -> Float64 | None:
     ndarray of shape (n_channels,), or None
         NaN for channels whose series are alike; None if all are.
     """
+    if len(panel) < 2:
+        return None
     counts, deviations = _deviations(panel)
     told = (counts >= ENOUGH) & (deviations > 0)
     logs = np.where(told, np.log(np.where(told, deviations, 1.0)), np.nan)
@@ -75,11 +72,11 @@ def sizes_of(panel: Panel, typical: Float64) -> Float64:
 def _deviations(panel: Panel) -> tuple[Float64, Float64]:
     """Counts of values and their deviations, (n_series, n_channels); 0 for constants."""
     largest = np.maximum(np.nanmax(np.abs(panel.values), axis=0, initial=0.0), 1e-300)
-    frame = pd.DataFrame(panel.values / largest)
-    groups = frame.groupby(owners(panel))
+    frame, owner = pd.DataFrame(panel.values / largest), panel.owners()
+    groups = frame.groupby(owner)
     everyone = range(len(panel))
     counts = groups.count().reindex(everyone, fill_value=0).to_numpy(dtype=np.float64)
     quartiles = groups.quantile(0.75) - groups.quantile(0.25)
     deviations = quartiles.reindex(everyone).fillna(0.0).to_numpy() / NORMAL_QUARTILES
-    farthest = frame.abs().groupby(owners(panel)).max().reindex(everyone).fillna(0.0).to_numpy()
+    farthest = frame.abs().groupby(owner).max().reindex(everyone).fillna(0.0).to_numpy()
     return counts, largest * np.where(deviations > CONSTANT * farthest, deviations, 0.0)

@@ -408,7 +408,7 @@ def _row_inputs(panel: Panel) -> Float64:
     """Known inputs at the rows of a panel, 0 (their mean) where they are not known at all."""
     if panel.inputs is None:
         return np.zeros((panel.n_rows, 0))
-    owner = np.repeat(np.arange(len(panel)), np.diff(panel.offsets))
+    owner = panel.owners()
     return np.nan_to_num(panel.inputs.at(owner, panel.times))
 
 
