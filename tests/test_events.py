@@ -208,6 +208,48 @@ def test_a_row_stops_at_its_crossing() -> None:
         torch.testing.assert_close(alone, together.times[row : row + 1], rtol=1e-7, atol=0)
 
 
+@pytest.mark.parametrize("solver", ["dopri5", "tsit5", "rk4"])
+def test_a_row_that_has_crossed_does_no_more_work(solver: str) -> None:
+    """However short the steps of a companion have to become in single precision."""
+
+    def turn(t: Tensor, y: Tensor) -> Tensor:
+        return torch.stack([y[:, 1], -900 * y[:, 0]], 1)
+
+    def crossing(*rows: int) -> Event:
+        y0, until = torch.tensor([[0.01, 0.0], [0.01, 0.0]]), torch.tensor([40.0, 4.0])
+        return solve_event(
+            turn,
+            y0[list(rows)],
+            torch.tensor([0.0, 50.0]),
+            lambda t, y: t[:, 0] - until[list(rows)],
+            solver=solver,
+            n_steps=5000 if solver == "rk4" else None,
+        )
+
+    both, alone = crossing(0, 1), crossing(1)
+    assert both.found.tolist() == [True, True]
+    torch.testing.assert_close(both.times, torch.tensor([40.0, 4.0]))
+    assert both.stats.nfe[1] == alone.stats.nfe[0] < both.stats.nfe[0] / 8
+
+
+@pytest.mark.parametrize("solver", ["dopri5", "rk4"])
+def test_an_event_that_is_nan_is_no_missing_crossing(solver: str) -> None:
+    """It raises, or the row has failed; after a crossing nothing is asked."""
+
+    def event(t: Tensor, y: Tensor) -> Tensor:
+        return torch.log(y[:, 0]) - rows(math.log(0.5), -9.0)
+
+    y0 = rows(1.0, 1.0)[:, None]
+    with pytest.raises(SolverError, match=r"NaN in 1 of 2 rows, first in row 1 after t=0"):
+        solve_event(lambda t, y: -torch.ones_like(y), y0, rows(0, 3), event, solver=solver)
+    crossing = solve_event(
+        lambda t, y: -torch.ones_like(y), y0, rows(0, 3), event, solver=solver, on_failure="nan"
+    )
+    assert crossing.found.tolist() == [True, False]
+    assert crossing.status.tolist() == [0, Solver.NON_FINITE]
+    assert float(crossing.times[0]) == pytest.approx(0.5, abs=1e-4)
+
+
 def test_a_row_that_fails_before_a_crossing_is_a_failure() -> None:
     """It raises, or is NaN and leaves the others."""
 
@@ -260,6 +302,9 @@ def test_what_makes_no_sense_is_refused() -> None:
         solve_event(fall, y0, rows(0, 1, 2), height)
     with pytest.raises(SolverError, match=r"event returned the shape \(2, 2\) for 2 rows"):
         solve_event(fall, y0, rows(0, 1), lambda t, y: y)
+    for wrong, name in ((1.0, "float"), (None, "NoneType"), (y0[:, 0] > 0, "booleans")):
+        with pytest.raises(SolverError, match=rf"returned {name}: return a tensor of one number"):
+            solve_event(fall, y0, rows(0, 1), lambda t, y, wrong=wrong: wrong)  # type: ignore[misc]  # wrong
     with pytest.raises(SolverError, match=r"direction='up' is unknown"):
         solve_event(fall, y0, rows(0, 1), height, direction="up")  # type: ignore[arg-type]  # wrong
     with pytest.raises(SolverError, match=r"on_no_event='fail' is unknown"):

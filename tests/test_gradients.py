@@ -593,3 +593,33 @@ def test_second_derivatives_by_the_times(gradient: Any) -> None:
     found = torch.autograd.functional.hessian(end, (times, y0))
     exact = torch.autograd.functional.hessian(right, (times, y0))
     torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+@pytest.mark.parametrize("start", [0, 1], ids=["first by the rates", "first by the times"])
+def test_second_derivatives_by_times_and_rates(start: int, gradient: Any) -> None:
+    r"""Of :math:`y_0 e^{a b (t_1 - t_0)}`, in either order; b makes the states and times too."""
+    times = torch.tensor([[0.2, 0.9], [0.4, 0.1]], dtype=torch.float64, requires_grad=True)
+    a, b = (torch.tensor(x, dtype=torch.float64, requires_grad=True) for x in (0.7, 1.2))
+    y0 = torch.tensor([[1.3], [-0.4]], dtype=torch.float64) * b
+    at = times / b.square()
+    ys = solve(lambda t, y: a * b * y, y0, at, gradient=gradient, **TIGHT).ys
+    exact = y0 * torch.exp(a * b * (at[:, 1:] - at[:, :1]))
+    orders = [(a, b), (times,)] if start == 0 else [(times,), (a, b)]
+
+    def mixed(end: Tensor) -> list[Tensor]:
+        first = torch.autograd.grad(end.sum(), orders[0], create_graph=True)
+        return list(torch.autograd.grad([x.sum() for x in first], orders[1], retain_graph=True))
+
+    torch.testing.assert_close(mixed(ys[:, 1]), mixed(exact), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+def test_a_single_time_moves_nothing(gradient: Any) -> None:
+    """The state at the first time is the given one."""
+    times = torch.zeros(2, 1, requires_grad=True)
+    y0 = torch.ones(2, 3, requires_grad=True)
+    ys = solve(lambda t, y: -y, y0, times, gradient=gradient).ys
+    by_times, by_start = torch.autograd.grad(ys.sum(), (times, y0))
+    assert bool((by_times == 0).all())
+    assert bool((by_start == 1).all())

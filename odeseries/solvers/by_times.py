@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -10,14 +10,19 @@ import torch
 from torch import Tensor
 
 from odeseries.interfaces import Solution, Solver, VectorField
-from odeseries.solvers.gradients import input_gradients
+from odeseries.solvers.dependencies import dependencies
+from odeseries.solvers.gradients import Gate, input_gradients
 from odeseries.solvers.rows import column, status_of, stood_in
 
 __all__ = ["with_times"]
 
 
 def with_times(
-    field: VectorField, y0: Tensor, times: Tensor, integrate: Callable[[Tensor, Tensor], Solution]
+    field: VectorField,
+    y0: Tensor,
+    times: Tensor,
+    integrate: Callable[[Tensor, Tensor], Solution],
+    named: Iterable[Tensor] = (),
 ) -> Solution:
     r"""Integrate over constant times, and give the states their derivatives by these.
 
@@ -39,48 +44,64 @@ def with_times(
         Times, which require gradients.
     integrate : callable
         ``integrate(y0, times)``.
+    named : iterable of Tensor
+        Tensors known to be learned, such as the parameters of a module.
     """
-    start = _moved(field, y0[:, None], times[:, :1], -1)[:, 0]
+    moving, learned = dependencies(field, column(times[:, 0], y0).to(y0.dtype), y0, named)
+
+    def moved(ys: Tensor, times: Tensor, sign: int) -> Tensor:
+        """The states, which move along the field with the times, or against it by the sign."""
+        out: Tensor = _Moved.apply(moving, ys, times, sign, *learned)  # type: ignore[no-untyped-call]  # torch
+        return out
+
+    start = moved(y0[:, None], times[:, :1], -1)[:, 0]
     solution = integrate(start, times.detach())
-    later = _moved(field, solution.ys[:, 1:], times[:, 1:], 1)
+    later = moved(solution.ys[:, 1:], times[:, 1:], 1)
     # The state at the first time is the given one, whatever that time is.
     return replace(solution, ys=torch.cat([y0[:, None], later], 1))
-
-
-def _moved(field: VectorField, ys: Tensor, times: Tensor, sign: int) -> Tensor:
-    """The states, which move along the field with the times, or against it if the sign is -1."""
-    out: Tensor = _Moved.apply(field, ys, times, sign)  # type: ignore[no-untyped-call]  # torch
-    return out
 
 
 class _Moved(torch.autograd.Function):
     """States as functions of their times."""
 
     @staticmethod
-    def forward(ctx: Any, field: VectorField, ys: Tensor, times: Tensor, sign: int) -> Tensor:
+    def forward(
+        ctx: Any, field: VectorField, ys: Tensor, times: Tensor, sign: int, *learned: Tensor
+    ) -> Tensor:
         """Hand the states on."""
         out = ys.view_as(ys)
         ctx.field, ctx.sign = field, sign
-        ctx.save_for_backward(out, times)
+        # A gradient of zeros, as behind a gate, would be traced back through the field again.
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(out, times, *learned)
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad: Tensor | None) -> tuple[Tensor | None, ...]:
         """The slopes, by which states that have failed are not moved."""
-        ys, times = ctx.saved_tensors
+        ys, times, *learned = ctx.saved_tensors
+        nothing = (None,) * len(learned)
+        if grad is None:
+            return None, None, None, None, *nothing
         failed = status_of(ys) != Solver.OK
-        if bool(failed.all()):
-            return None, grad, torch.zeros_like(times), None
-        ys, at = stood_in(failed, ys), stood_in(failed, times)
+        if bool(failed.all()) or not times.shape[1]:
+            return None, grad, torch.zeros_like(times), None, *nothing
+        gate = Gate()
+        ys, at = gate.behind(stood_in(failed, ys)), gate.behind(stood_in(failed, times))
         pairs = zip(at.unbind(1), ys.unbind(1), strict=True)
         slopes = torch.stack([ctx.field(column(t, y).to(y.dtype), y) for t, y in pairs], 1)
         # Where nothing is asked for, a slope may be infinite.
         unasked = (grad == 0) | column(failed, grad)
         products = torch.where(unasked, 0, ctx.sign * grad * slopes)
         by_times = products.flatten(2).sum(2).to(times.dtype)
-        if torch.is_grad_enabled():
-            # Zero by itself, but not its derivative by the times.
-            moved = ctx.sign * column(at - at.detach(), ys).to(ys.dtype)
-            (turned,) = input_gradients([slopes], [grad], (ys,), create_graph=True)
-            grad = grad if turned is None else torch.where(unasked, grad, grad + moved * turned)
-        return None, grad, by_times, None
+        if not torch.is_grad_enabled():
+            return None, grad, by_times, None, *nothing
+        # Zero by itself, but not its derivative by the times.
+        moved = torch.where(unasked, 0, column(at - at.detach(), ys).to(ys.dtype))
+        inputs = (ys, *learned)
+        turned, *by_learned = input_gradients(
+            [slopes], [ctx.sign * moved * grad], inputs, create_graph=True
+        )
+        gate.open = True
+        grad = grad if turned is None else torch.where(unasked, grad, grad + turned)
+        return None, grad, by_times, None, *by_learned

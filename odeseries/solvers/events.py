@@ -22,6 +22,7 @@ from odeseries.interfaces import (
 from odeseries.solvers.grids import over_budget
 from odeseries.solvers.options import learned, options_of
 from odeseries.solvers.outputs import polynomial
+from odeseries.solvers.pacing import AdaptivePace, FixedPace
 from odeseries.solvers.rows import apart, column, status_of, stood_in
 from odeseries.solvers.runge_kutta import RowSteps
 from odeseries.solvers.solve import (
@@ -31,7 +32,7 @@ from odeseries.solvers.solve import (
     per_row,
     solved,
 )
-from odeseries.solvers.stepping import Clock, Step
+from odeseries.solvers.stepping import Clock, Pace, Step
 from odeseries.solvers.tapes import Listener
 
 __all__ = ["Event", "solve_event"]
@@ -131,7 +132,8 @@ def solve_event(
     IntegrationError
         If a row fails and ``on_failure="raise"``; a SolverError too.
     SolverError
-        If there is no crossing and ``on_no_event="raise"``, or what is asked for is impossible.
+        If there is no crossing and ``on_no_event="raise"``, if the function is NaN in a row
+        without one and ``on_failure="raise"``, or if what is asked for is impossible.
 
     References
     ----------
@@ -167,7 +169,7 @@ def solve_event(
     over = torch.zeros(len(y0), dtype=torch.bool, device=y0.device)
     if on_failure == "nan" and not method.adaptive:
         over = over_budget(times, options)
-    at, found, search = _searched(method, field, y0, times, options, asked, over)
+    at, found, search = _searched(method, field, y0, times, options, asked, over, on_failure)
     _report(search, found, times, on_failure, on_no_event)
     ends = torch.where(found, at, times[:, 0].detach())
     until = torch.stack([times[:, 0], ends], 1)
@@ -225,6 +227,12 @@ class _Asked:
     def __call__(self, t: Tensor, y: Tensor) -> Tensor:
         """Values, which rise through zero if they are to count; any sign if either do."""
         value = self.event(t, y)
+        if not isinstance(value, Tensor) or value.dtype == torch.bool:
+            given = "booleans" if isinstance(value, Tensor) else type(value).__name__
+            raise SolverError(
+                f"The event returned {given}: return a tensor of one number for every row, which "
+                f"changes its sign at the event, such as state[:, 0] - threshold."
+            )
         if value.shape != y.shape[:1]:
             raise SolverError(
                 f"The event returned the shape {tuple(value.shape)} for {len(y)} rows: return one "
@@ -247,6 +255,7 @@ def _searched(
     options: SolveOptions,
     asked: _Asked,
     over: Tensor,
+    on_failure: str,
 ) -> tuple[Tensor, Tensor, Solution]:
     """Times of crossings, the rows that have one, and the solve up to there.
 
@@ -259,12 +268,27 @@ def _searched(
         y0, times = apart(still, y0, torch.where(still[:, None], times[:, :1], times))
     clock = Clock.of(times)
     watch = _Watch(asked, clock, y0, method.polynomials)
-    search = method.march_all(watch.halted(field), y0, clock, options, watch)
+    search = method.march_all(field, y0, clock, options, watch)
     elapsed = watch.located()
     # The last of steps of a given length may go beyond the last time.
     found = watch.found & (elapsed <= clock.span) & ~still
     search = replace(search, status=torch.where(still, rest, search.status))
+    undefined = watch.undefined & ~found & ~still & (search.status == Solver.OK)
+    if bool(undefined.any()):
+        search = _unseen(search, undefined, times[:, 0], on_failure)
     return torch.addcmul(clock.start, clock.sign, elapsed), found, search
+
+
+def _unseen(search: Solution, undefined: Tensor, start: Tensor, on_failure: str) -> Solution:
+    """Rows whose crossings, if there are any, can't be seen have failed."""
+    if on_failure == "raise":
+        row = int(undefined.int().argmax())
+        raise SolverError(
+            f"The event is NaN in {int(undefined.sum())} of {len(undefined)} rows, first in row "
+            f"{row} after t={float(start[row]):.6g}, so that no crossing could be seen: return a "
+            f'number wherever the solution goes; on_failure="nan" keeps the other rows.'
+        )
+    return replace(search, status=torch.where(undefined, Solver.NON_FINITE, search.status))
 
 
 def _report(
@@ -361,15 +385,13 @@ class _Watch(Listener):
         self.before = self.length = torch.zeros_like(clock.start)
         self.found = torch.zeros_like(clock.start, dtype=torch.bool)
         self.value = asked(clock.at(self.before, y0), y0)
+        self.undefined = torch.isnan(self.value)
         self.kept: list[Tensor] = []
 
-    def halted(self, field: VectorField) -> VectorField:
-        """The field, in which rows that have crossed stand still."""
-
-        def halted(t: Tensor, y: Tensor) -> Tensor:
-            return torch.where(column(self.found, y), 0, field(t, y))
-
-        return halted
+    def begin(self, pace: Pace) -> None:
+        """Learn where rows can be stopped."""
+        assert isinstance(pace, FixedPace | AdaptivePace)
+        self.pace = pace
 
     def listen(self, before: Tensor, length: Tensor, after: Tensor, y: Tensor, step: Step) -> None:
         """Look at the end of a step, in rows that have not crossed yet."""
@@ -377,10 +399,12 @@ class _Watch(Listener):
         value = self.asked(self.clock.at(after, y), step.y)
         fresh = moved & ~self.found & self.asked.crossed(self.value, value)
         self.found = self.found | fresh
+        self.undefined = self.undefined | moved & torch.isnan(value)
         # Rows that have crossed keep the value before.
         self.value = torch.where(moved & ~self.found, value, self.value)
         if not bool(fresh.any()):
             return
+        self.pace.stop(fresh)
         self.before = torch.where(fresh, before, self.before)
         self.length = torch.where(fresh, length, self.length)
         parts = [y, *step.moves]

@@ -16,7 +16,7 @@ from odeseries.solvers.stepping import Clock, Pace, Scheme
 from odeseries.solvers.tableaux import Row
 from odeseries.solvers.tapes import Block, Listener, Tape
 
-__all__ = ["GRADIENTS", "Engine", "Job", "added", "input_gradients", "once"]
+__all__ = ["GRADIENTS", "Engine", "Gate", "Job", "added", "input_gradients", "once"]
 
 GRADIENTS = ("autograd", "checkpoint", "adjoint")
 
@@ -111,7 +111,7 @@ class Job:
         """
         # No graph of a compiled step can be.
         options = replace(self.options, compile=False)
-        gate = _Gate()
+        gate = Gate()
         y0 = gate.behind(y0)
         solution = self.engine.march_all(self.field, y0, Clock.of(times), options)
         inputs = (y0, *parameters)
@@ -120,10 +120,10 @@ class Job:
         return by_start, None, *more
 
 
-class _Gate:
+class Gate:
     """Between tensors and those before them, open to gradients only when it is opened.
 
-    A tensor before the initial states may be a parameter of the field too, whose gradient is
+    A tensor before the states or times may be a parameter of the field too, whose gradient is
     that of the field alone.
     """
 

@@ -63,6 +63,12 @@ class FixedPace(Pace):
         """Times after so many steps, (batch,)."""
         return torch.where(self.counts > done, done * self.step, self.end)
 
+    def stop(self, rows: Tensor) -> None:
+        """Let rows stay where they are."""
+        self.counts = torch.where(rows, self.done, self.counts)
+        self.end = torch.where(rows, self.elapsed, self.end)
+        self.total = int(self.counts.max())
+
     def put_aside(self) -> Tensor | None:
         """Keep all rows, so that what is computed for one depends on no other's length."""
         return None
@@ -230,7 +236,11 @@ class AdaptivePace(Pace):
             huge = _size(y) > (1 + self.start_size) * torch.finfo(y.dtype).eps ** -0.5
             named = torch.where(huge, Solver.BLOW_UP, named)
         self.status = torch.where(failed, named, self.status)
-        self.span = torch.where(failed, self.elapsed, self.span)
+        self.stop(failed)
+
+    def stop(self, rows: Tensor) -> None:
+        """Let rows stay where they are."""
+        self.span = torch.where(rows, self.elapsed, self.span)
         self.left = int((self.elapsed < self.span).sum())
 
     def _least(self) -> Tensor:

@@ -66,7 +66,7 @@ class RowSteps(Engine):
             def integrated(y0: Tensor, times: Tensor) -> Solution:
                 return self._apart(field, y0, times, options)
 
-            return with_times(field, y0, times, integrated)
+            return with_times(field, y0, times, integrated, options.parameters)
         return self._apart(field, y0, times.detach(), options)
 
     def check(self, y0: Tensor) -> None:
