@@ -221,15 +221,19 @@ def test_repeated_times_are_no_work(solver: str) -> None:
 
 @pytest.mark.parametrize("solver", [*OWN, "torchdiffeq:dopri5"])
 def test_padding_is_ignored(solver: str) -> None:
-    """Whatever stands there; the state is that of the last valid time, also between valid ones."""
+    """Whatever stands there; the state is that of the next valid time, or of the last."""
     nan = math.nan
     times = torch.tensor(
-        [[0.0, 0.5, -7.0, 1.0, nan], [2.0, 1.0, 99.0, 0.0, 0.0], [nan] * 5], dtype=torch.float64
+        [[0.0, 0.5, -7.0, 1.0, nan], [2.0, 1.0, 99.0, 0.0, 0.0], [nan] * 5, [0, nan, 0.5, 3, 1]],
+        dtype=torch.float64,
     )
-    mask = torch.tensor([[1, 1, 0, 1, 0], [1, 1, 0, 0, 0], [0] * 5], dtype=torch.bool)
-    ys = solve(DECAY.field, DECAY.y0, times, solver=solver, mask=mask, n_steps=200).ys[..., 0]
-    right = torch.tensor([[0.0, 0.5, 1.0, 1.0, 1.0], [0.0, -1.0, -1.0, -1.0, -1.0], [0.0] * 5])
-    torch.testing.assert_close(ys, DECAY.y0 * torch.exp(-right), rtol=3e-3, atol=0)
+    mask = torch.tensor([[1, 1, 0, 1, 0], [1, 1, 0, 0, 0], [0] * 5, [1, 0, 1, 0, 1]]).bool()
+    y0 = torch.cat([DECAY.y0, DECAY.y0[:1]])
+    ys = solve(DECAY.field, y0, times, solver=solver, mask=mask, n_steps=200).ys[..., 0]
+    right = torch.tensor(
+        [[0, 0.5, 1, 1, 1], [0, -1, -1, -1, -1], [0] * 5, [0, 0.5, 0.5, 1, 1]], dtype=torch.float64
+    )
+    torch.testing.assert_close(ys, y0 * torch.exp(-right), rtol=3e-3, atol=0)
 
 
 @pytest.mark.parametrize("solver", [*OWN, *THEIRS])
@@ -595,3 +599,23 @@ def test_too_many_steps_by_their_number_fail_where_failures_are_allowed() -> Non
     y0 = torch.ones(2, 1)
     solution = solve(lambda t, y: -y, y0, times, n_steps=20, max_steps=10, **NAN)
     assert solution.status.tolist() == [Solver.STEP_BUDGET, Solver.OK]
+
+
+@pytest.mark.parametrize("solver", [*OWN, *THEIRS, "torchdiffeq:scipy_rk45"])
+def test_a_batch_of_no_rows_has_a_graph(solver: str) -> None:
+    """As any other, with or without gradients of the times."""
+    y0 = torch.zeros(0, 2, requires_grad=True)
+    ys = solve(lambda t, y: -y, y0, torch.zeros(0, 3), solver=solver, gradient="adjoint").ys
+    ys.sum().backward()
+    assert y0.grad is not None
+    assert ys.shape == (0, 3, 2)
+
+
+@pytest.mark.parametrize("solver", [*OWN, *THEIRS, "torchdiffeq:scipy_rk45"])
+def test_times_that_need_no_gradient_here_are_times_like_others(solver: str) -> None:
+    """Under no_grad nothing is differentiated by them."""
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64, requires_grad=True)
+    with torch.no_grad():
+        ys = solve(DECAY.field, DECAY.y0, times, solver=solver).ys
+        right = solve(DECAY.field, DECAY.y0, times.detach(), solver=solver).ys
+    assert torch.equal(ys, right)

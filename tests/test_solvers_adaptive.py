@@ -13,6 +13,7 @@ from odeseries.interfaces import Dynamics, Solver
 from odeseries.plugins import get
 from odeseries.solvers import solve
 from odeseries.solvers.runge_kutta import AdaptiveStep, FixedStep, RungeKutta
+from odeseries.solvers.scipy import METHODS as SCIPY
 from tests.problems import DECAY, FORCED, LOGISTIC, PROBLEMS, ROTATION, SEASONAL, Problem
 from tests.test_solvers import private_times
 
@@ -210,6 +211,27 @@ def test_a_step_to_infinity_is_taken_back(solver: str) -> None:
     torch.testing.assert_close(found.ys[..., 0], right, rtol=1e-4, atol=0)
     found.ys.sum().backward()
     assert torch.isfinite(rate.grad)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize(
+    "solver", [*ADAPTIVE, *(f"torchdiffeq:{name}" for name in ("dopri5", *SCIPY))]
+)
+def test_coordinates_start_at_zero_without_an_absolute_tolerance(
+    solver: str, dtype: torch.dtype
+) -> None:
+    """One that stays there, two that leave it, and a row of nothing but zeros."""
+
+    def field(t: Tensor, y: Tensor) -> Tensor:
+        x, v, *_ = y.unbind(1)
+        return torch.stack([v, -x, 0 * x, 5 * v, 1 + 0 * x], 1)
+
+    y0 = torch.tensor([[1.0, 0, 0, 0, 0], [0.0] * 5], dtype=dtype)
+    with torch.no_grad():
+        ys = solve(field, y0, torch.tensor([0.0, 1.5]), solver=solver, rtol=1e-4, atol=0).ys[:, 1]
+    sin, cos = math.sin(1.5), math.cos(1.5)
+    right = [[cos, -sin, 0, 5 * (cos - 1), 1.5], [0, 0, 0, 0, 1.5]]
+    torch.testing.assert_close(ys, torch.tensor(right, dtype=dtype), rtol=2e-3, atol=0)
 
 
 @pytest.mark.parametrize("solver", ADAPTIVE)

@@ -149,6 +149,15 @@ def test_scalars_of_numpy_are_the_ids_that_they_stand_for() -> None:
     assert not torch.equal(row_seeds(0, ["3"]), plain[:1])
 
 
+def test_seeds_of_more_bits_than_count_are_refused() -> None:
+    """Others would give the same paths."""
+    y0 = torch.zeros(1, 1)
+    for seed in (2**64, -(2**63) - 1):
+        with pytest.raises(SolverError, match=r"more than 64 bits: give an int from 0 to"):
+            solve(Brownian(1), y0, IRREGULAR, **EM, seed=seed)
+    assert torch.isfinite(solve(Brownian(1), y0, IRREGULAR, **EM, seed=2**64 - 1).ys).all()
+
+
 def test_seed_as_a_number_keeps_rows_when_the_batch_grows() -> None:
     """Row i is the same in a batch of any size; other rows, other seeds, other paths."""
     y0 = torch.zeros(40, 1)

@@ -14,7 +14,7 @@ from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Noise, Solver, VectorField
 from odeseries.solvers.philox import philox
 
-__all__ = ["check_method", "noise_of", "row_seeds", "whole_seed"]
+__all__ = ["check_method", "noise_of", "row_seeds", "whole_seed", "within_64_bits"]
 
 NOISE_TYPES = ("diagonal", "scalar", "additive", "general")
 SDE_TYPES = ("ito", "stratonovich")
@@ -179,7 +179,8 @@ def _keys(seed: int | Tensor | torch.Generator, y0: Tensor) -> Tensor:
     if isinstance(seed, torch.Generator):
         drawn = torch.randint(2**62, (1,), generator=seed, device=seed.device)
         return _spread(int(drawn), y0)
-    return _spread(whole_seed(seed, ", a torch.Generator, or a key of int64 for every row"), y0)
+    others = ", a torch.Generator, or a key of int64 for every row"
+    return _spread(within_64_bits(whole_seed(seed, others)), y0)
 
 
 def whole_seed(seed: object, others: str = "") -> int:
@@ -196,6 +197,19 @@ def whole_seed(seed: object, others: str = "") -> int:
         raise SolverError(
             f"seed={seed!r} is of the type {type(seed).__name__}: give an int{others}."
         ) from None
+
+
+def within_64_bits(seed: int) -> int:
+    """The seed, unless others would stand for the same bits.
+
+    Raises
+    ------
+    SolverError
+        If it has more bits.
+    """
+    if not -(2**63) <= seed < 2**64:
+        raise SolverError(f"seed={seed} has more than 64 bits: give an int from 0 to 2**64 - 1.")
+    return seed
 
 
 def _spread(seed: int, y0: Tensor) -> Tensor:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from numbers import Real
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import SolveOptions
 
-__all__ = ["learned", "options_for_users", "options_of"]
+__all__ = ["floored", "learned", "options_for_users", "options_of"]
 
 USERS_OPTIONS = ("step", "n_steps", "rtol", "atol", "max_steps", "gradient", "compile")
 """What the ``solver_params`` of an estimator may hold."""
@@ -78,3 +80,11 @@ def learned(dynamics: object, named: Iterable[Tensor]) -> tuple[Tensor, ...]:
             f"module.parameters()."
         )
     return (*known, *dynamics.parameters()) if isinstance(dynamics, nn.Module) else known
+
+
+def floored(atol: float, dtype: torch.dtype) -> float:
+    """The absolute tolerance, or the least by which errors are divided where a state is zero.
+
+    They are squared then, which has to be finite.
+    """
+    return max(atol, math.sqrt(torch.finfo(dtype).tiny))

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from odeseries.interfaces import SolveOptions, Solver, SolverStats, VectorField
 from odeseries.solvers.grids import Grid
-from odeseries.solvers.rows import status_of
+from odeseries.solvers.options import floored
+from odeseries.solvers.rows import column, status_of
 from odeseries.solvers.stepping import Clock, Pace, Step, Verdict, weighted
 from odeseries.solvers.tableaux import Tableau
 
@@ -129,6 +130,9 @@ class AdaptivePace(Pace):
         y, slope = y.detach(), slope.detach()
         self.start_size = _size(y)
         scale = self._scale(y, y)
+        if not self.options.atol:
+            # Otherwise a coordinate that starts at zero would ask for a step of no length.
+            scale = torch.maximum(scale, column(self.options.rtol * self.start_size, y))
         at, rate = _norm(y / scale), _norm(slope / scale)
         guess = torch.where((at < 1e-5) | (rate < 1e-5), 1e-3 * self.span, 0.01 * at / rate)
         guess = torch.minimum(guess.to(self.span.dtype), self.span)
@@ -139,7 +143,7 @@ class AdaptivePace(Pace):
         length = torch.minimum(100 * guess, length.to(self.span.dtype))
         # Where the trial went to infinity, the small guess is the better one.
         self.length = torch.where(length > 0, length, guess)
-        self._set_off(~torch.isfinite(at + rate), 2)
+        self._set_off(status_of(y, slope) != Solver.OK, 2)
 
     @torch.no_grad()
     def go_on(self, y: Tensor, slope: Tensor, lengths: Tensor) -> None:
@@ -276,7 +280,7 @@ class AdaptivePace(Pace):
 
     def _scale(self, y: Tensor, end: Tensor) -> Tensor:
         """Tolerance of every coordinate."""
-        floor = max(self.options.atol, torch.finfo(y.dtype).tiny)
+        floor = floored(self.options.atol, y.dtype)
         return torch.maximum(y.abs(), end.abs()).mul_(self.options.rtol).add_(floor)
 
     def _factor(self, ratio: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from odeseries.errors import SolverError
 from odeseries.interfaces import VectorField
 from odeseries.solvers.inference import differentiable_again, outside_inference
-from odeseries.solvers.noise import whole_seed
+from odeseries.solvers.noise import whole_seed, within_64_bits
 
 __all__ = ["Costs", "Regularised", "random_end"]
 
@@ -227,9 +227,7 @@ def _generator(seed: int | torch.Generator) -> torch.Generator:
     """The generator, or a new one from a seed as ``solve`` takes it."""
     if isinstance(seed, torch.Generator):
         return seed
-    whole = whole_seed(seed, " or a torch.Generator")
-    if not -(2**63) <= whole < 2**64:
-        raise SolverError(f"seed={whole} has more than 64 bits: give an int from 0 to 2**64 - 1.")
+    whole = within_64_bits(whole_seed(seed, " or a torch.Generator"))
     return torch.Generator().manual_seed(whole)
 
 

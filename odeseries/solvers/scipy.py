@@ -12,9 +12,17 @@ import torch
 from torch import Tensor
 
 from odeseries.errors import SolverError
-from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, VectorField
+from odeseries.interfaces import (
+    Solution,
+    SolveOptions,
+    Solver,
+    SolverStats,
+    VectorField,
+    no_work,
+)
 from odeseries.solvers.dependencies import dependencies
-from odeseries.solvers.rows import column
+from odeseries.solvers.options import floored
+from odeseries.solvers.rows import column, resting, status_of
 from odeseries.solvers.scipy_adjoint import Job, adjoint
 from odeseries.solvers.scipy_fields import Array, Path, RowField, System, Trajectory
 
@@ -60,7 +68,9 @@ class SciPy(Solver):
         SolverError
             If the solution would need a graph.
         """
-        if not (torch.is_grad_enabled() and len(y0)):
+        if not len(y0):
+            return Solution(resting(y0, times.shape[1]), no_work(0, y0.device), status_of(y0))
+        if not torch.is_grad_enabled():
             return self.solved(field, y0, times, options)
         t = column(times[:, 0].detach(), y0).to(y0.dtype)
         field, learned = dependencies(field, t, y0, options.parameters)
@@ -160,7 +170,7 @@ class SciPy(Solver):
             field.start,
             end,
             rtol=max(options.rtol, LEAST_RTOL),
-            atol=options.atol,
+            atol=floored(options.atol, field.dtype),
             **jacobian,
         )
 
@@ -177,10 +187,10 @@ class _Row:
 def _gathered(rows: list[_Row], y0: Tensor, n_times: int) -> Solution:
     """The solution of all rows."""
     shape = (len(y0), n_times, *y0.shape[1:])
-    states = np.stack([row.states for row in rows]) if rows else np.empty(shape)
+    states = np.stack([row.states for row in rows])
     ys = torch.from_numpy(states).to(y0).reshape(shape)
     counts = [[row.nfe, row.path.taken, 0, row.path.status] for row in rows]
-    columns = torch.tensor(counts, dtype=torch.int64).reshape(-1, 4).to(y0.device).unbind(1)
+    columns = torch.tensor(counts, dtype=torch.int64).to(y0.device).unbind(1)
     nfe, taken, rejected, status = columns
     return Solution(ys, SolverStats(nfe, taken, rejected), status)
 

@@ -110,9 +110,9 @@ class _Linear:
     finite: bool = True
 
     @property
-    def precision(self) -> float:
+    def dtype(self) -> torch.dtype:
         """Of the states."""
-        return self.inner.precision
+        return self.inner.dtype
 
     def __call__(self, elapsed: float, y: Array) -> Array:
         """Slope of the adjoint."""

@@ -31,8 +31,8 @@ class System(Protocol):
         """State at the time 0, (size,)."""
 
     @property
-    def precision(self) -> float:
-        """Rounding error of the states."""
+    def dtype(self) -> torch.dtype:
+        """Of the states that the field sees."""
 
     def __call__(self, elapsed: float, y: Array) -> Array:
         """Slope, (size,)."""
@@ -83,9 +83,9 @@ class RowField:
         return cls(field, y0, starts, row)
 
     @property
-    def precision(self) -> float:
-        """Rounding error of the states that the field sees."""
-        return float(torch.finfo(self.states.dtype).eps)
+    def dtype(self) -> torch.dtype:
+        """Of the states that the field sees."""
+        return self.states.dtype
 
     @property
     def start(self) -> Array:
@@ -145,7 +145,8 @@ class Path:
         """Note a failure; where the state was huge it has grown without bound."""
         self.status = code
         if self.last is not None:
-            bound = (1 + np.abs(self.field.start).max()) * self.field.precision**-0.5
+            precision = float(torch.finfo(self.field.dtype).eps)
+            bound = (1 + np.abs(self.field.start).max()) * precision**-0.5
             self.status = Solver.BLOW_UP if np.abs(self.last).max() > bound else code
 
 

@@ -97,8 +97,9 @@ def solve(
     max_steps : int
         Most steps of a row.
     mask : Tensor of bool, shape (batch, n_times), optional
-        False at padding, where times may be anything and the state is that of the row's last
-        valid time. The first time of a row is no padding, unless the whole row is.
+        False at padding, where times may be anything and the state is that of the row's next
+        valid time, or of the last one where none follows. The first time of a row is no
+        padding, unless the whole row is.
     seed : int, Tensor of int64 of shape (batch,), or torch.Generator, optional
         Randomness of a stochastic dynamics, which needs one. With an int a row's path depends
         on that and on the row's position; with a key for every row, such as ``row_seeds`` makes
@@ -112,7 +113,8 @@ def solve(
         a step or more between any two times of a row, it is slow where many are asked for. A
         dynamics with a closed form takes no steps, and always has the graph of its flow. Both
         others are differentiated through the steps' graph if they are to be differentiated
-        twice; the adjoints of other libraries' methods refuse that.
+        twice; the adjoints of other libraries' methods refuse that. Both ask the field again, so
+        that it may not draw random numbers as dropout does.
     parameters : iterable of Tensor, optional
         Tensors that a field has learned or is closed over, for ``"checkpoint"`` and
         ``"adjoint"``. Those of a module are known, and all that play a part at the initial
@@ -278,7 +280,7 @@ def _check_places(y0: Tensor, **others: Tensor | None) -> None:
 
 
 def _filled(times: Tensor, mask: Tensor) -> Tensor:
-    """Set padding to the last valid time of its row; a row of padding stays at time 0."""
+    """Set padding to the next valid time of its row, or the last; a row of it stays at time 0."""
     if mask.shape != times.shape or mask.dtype != torch.bool:
         raise SolverError(
             f"mask has the shape {tuple(mask.shape)} and dtype {mask.dtype}: give booleans of the "
@@ -288,9 +290,11 @@ def _filled(times: Tensor, mask: Tensor) -> Tensor:
     late = used & ~mask[:, 0]
     if bool(late.any()):
         raise SolverError(f"Row {_first(late)} begins with padding: its first time is that of y0.")
-    last = torch.where(mask, torch.arange(mask.shape[1], device=mask.device), 0).amax(1)
-    final = torch.where(used, times.gather(1, last[:, None])[:, 0], 0)
-    return torch.where(mask, times, final[:, None])
+    places = torch.arange(mask.shape[1], device=mask.device)
+    last = torch.where(mask, places, 0).amax(1, keepdim=True)
+    following = torch.where(mask, places, last).flip(1).cummin(1).values.flip(1)
+    valid = torch.where(mask, times, 0)
+    return torch.where(used[:, None], valid.gather(1, following), 0)
 
 
 def _check_times(method: Solver, times: Tensor) -> None:

@@ -20,6 +20,7 @@ from odeseries.interfaces import Solution, SolveOptions, Solver, SolverStats, Ve
 from odeseries.solvers.dependencies import dependencies
 from odeseries.solvers.gradients import once
 from odeseries.solvers.grids import Grid
+from odeseries.solvers.options import floored
 from odeseries.solvers.rows import column, resting, status_of, stood_in
 from odeseries.solvers.watched import AdaptiveField, BudgetError, Problem, WatchedField
 
@@ -65,11 +66,12 @@ class TorchDiffEq(Solver):
             If a row needs more than ``options.max_steps`` fixed steps, or the times require
             gradients, which are not to be had: rows of equal shares have a grid in common.
         """
-        if times.requires_grad:
+        if times.requires_grad and torch.is_grad_enabled():
             raise SolverError(
                 f"{type(self).__name__} of torchdiffeq gives no derivatives by the times: use a "
                 f"method of the package's own, such as 'dopri5'."
             )
+        times = times.detach()
         span = times[:, -1] - times[:, 0]
         moving = span != 0
         shares = (times - times[:, :1]) / torch.where(moving, span, 1)[:, None]
@@ -112,7 +114,8 @@ class TorchDiffEq(Solver):
         from torchdiffeq import odeint, odeint_adjoint
 
         start = stood_in(~watched.rows, problem.y0)
-        known: dict[str, Any] = {"rtol": problem.options.rtol, "atol": problem.options.atol}
+        atol = floored(problem.options.atol, start.dtype)
+        known: dict[str, Any] = {"rtol": problem.options.rtol, "atol": atol}
         known |= {"method": self.method, "options": self._options(watched, count)}
         if problem.learned is None:
             path: Tensor = odeint(watched, start, shares, **known)

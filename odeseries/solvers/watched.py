@@ -94,7 +94,10 @@ class WatchedField:
 
     def norm(self, scaled: Tensor) -> Tensor:
         """Largest root mean square of any row, as a constant: steps are not differentiated."""
-        sizes = scaled.detach().flatten(1).square().mean(1).sqrt()
+        flat = scaled.detach().flatten(1)
+        # Squares of errors that are divided by next to nothing would be infinite.
+        unit = flat.abs().amax(1, keepdim=True).clamp(min=1)
+        sizes = (flat / unit).square().mean(1).sqrt() * unit[:, 0]
         # The last that is not zero tells which row stopped the solve.
         self.errors = torch.where(sizes.amax() == 0, self.errors, sizes)
         return sizes.amax()
