@@ -615,6 +615,19 @@ def test_second_derivatives_by_times_and_rates(start: int, gradient: Any) -> Non
 
 
 @pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+def test_a_residual_of_zero_has_a_second_derivative_by_its_time(gradient: Any) -> None:
+    r"""Of :math:`(y - 1)^2 / 2` with :math:`y = 1`: the slope squared."""
+    times = torch.tensor([[0.0, 1.0]], dtype=torch.float64, requires_grad=True)
+    rate = torch.tensor(2.0, dtype=torch.float64, requires_grad=True)
+    y0 = -torch.ones(1, 1, dtype=torch.float64)
+    ys = solve(lambda t, y: rate + 0 * y, y0, times, gradient=gradient, **TIGHT).ys
+    loss = (ys[0, 1, 0] - ys[0, 1, 0].detach()).square() / 2
+    (first,) = torch.autograd.grad(loss, times, create_graph=True)
+    (second,) = torch.autograd.grad(first[0, 1], times)
+    torch.testing.assert_close(second, torch.tensor([[-4.0, 4.0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
 def test_a_single_time_moves_nothing(gradient: Any) -> None:
     """The state at the first time is the given one."""
     times = torch.zeros(2, 1, requires_grad=True)

@@ -90,18 +90,17 @@ class _Moved(torch.autograd.Function):
         ys, at = gate.behind(stood_in(failed, ys)), gate.behind(stood_in(failed, times))
         pairs = zip(at.unbind(1), ys.unbind(1), strict=True)
         slopes = torch.stack([ctx.field(column(t, y).to(y.dtype), y) for t, y in pairs], 1)
+        failed = column(failed, grad)
         # Where nothing is asked for, a slope may be infinite.
-        unasked = (grad == 0) | column(failed, grad)
-        products = torch.where(unasked, 0, ctx.sign * grad * slopes)
-        by_times = products.flatten(2).sum(2).to(times.dtype)
+        slopes = torch.where(failed | (grad == 0) & ~torch.isfinite(slopes), 0, slopes)
+        asked = ctx.sign * torch.where(failed, 0, grad)
+        by_times = (asked * slopes).flatten(2).sum(2).to(times.dtype)
         if not torch.is_grad_enabled():
             return None, grad, by_times, None, *nothing
         # Zero by itself, but not its derivative by the times.
-        moved = torch.where(unasked, 0, column(at - at.detach(), ys).to(ys.dtype))
+        moved = column(at - at.detach(), ys).to(ys.dtype) * asked
         inputs = (ys, *learned)
-        turned, *by_learned = input_gradients(
-            [slopes], [ctx.sign * moved * grad], inputs, create_graph=True
-        )
+        turned, *by_learned = input_gradients([slopes], [moved], inputs, create_graph=True)
         gate.open = True
-        grad = grad if turned is None else torch.where(unasked, grad, grad + turned)
+        grad = grad if turned is None else torch.where(failed, grad, grad + turned)
         return None, grad, by_times, None, *by_learned
