@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from odeseries.errors import PluginError, SolverError
 from odeseries.interfaces import Dynamics, Solution, SolveOptions, Solver
 from odeseries.plugins import get
-from odeseries.solvers import RK4, solve
+from odeseries.solvers import RK4, solve, solve_event
 from odeseries.solvers.torchdiffeq import METHODS
 from tests.problems import DECAY, PROBLEMS, ROTATION, SEASONAL, Problem
 
@@ -516,6 +516,16 @@ def test_impossible_requests_say_what_to_do(changes: dict[str, object], message:
     """Before any work is done."""
     with pytest.raises((SolverError, PluginError), match=message):
         ask(**changes)
+
+
+@pytest.mark.parametrize("solver", [*OWN, "dopri5", "leapfrog"])
+def test_a_field_that_changes_its_states_in_place_is_refused(solver: str) -> None:
+    """It would change the initial states, and what the steps make of them."""
+    y0, times = torch.ones(2, 2), torch.tensor([0.0, 1.0])
+    with torch.no_grad(), pytest.raises(SolverError, match=r"in place, as by `state \*= ...`"):
+        solve(lambda t, y: y.neg_(), y0, times, solver=solver)
+    with pytest.raises(SolverError, match=r"in place, as by `state \*= ...`"):
+        solve_event(lambda t, y: y.neg_(), y0, times, lambda t, y: y[:, 0] - 0.5, solver=solver)
 
 
 def test_padding_must_follow_the_first_time() -> None:

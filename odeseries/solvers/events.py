@@ -31,6 +31,7 @@ from odeseries.solvers.solve import (
     explained,
     per_row,
     solved,
+    untouched,
 )
 from odeseries.solvers.stepping import Clock, Pace, Step
 from odeseries.solvers.tapes import Listener
@@ -169,7 +170,8 @@ def solve_event(
     over = torch.zeros(len(y0), dtype=torch.bool, device=y0.device)
     if on_failure == "nan" and not method.adaptive:
         over = over_budget(times, options)
-    at, found, search = _searched(method, field, y0, times, options, asked, over, on_failure)
+    with untouched(y0):
+        at, found, search = _searched(method, field, y0, times, options, asked, over, on_failure)
     _report(search, found, times, on_failure, on_no_event)
     ends = torch.where(found, at, times[:, 0].detach())
     until = torch.stack([times[:, 0], ends], 1)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Literal
 
@@ -185,7 +185,7 @@ def solved(
         _check_compiles(method, options)
         separable = isinstance(dynamics, Dynamics) and not dynamics.bound_to_rows
         options = replace(options, noise=noise, separable=separable)
-        with _prepared(dynamics, options):
+        with _prepared(dynamics, options), untouched(y0):
             field = _field(dynamics, options)
             solution = _integrated(method, field, y0, times, options, on_failure)
     failed = solution.status != Solver.OK
@@ -211,6 +211,25 @@ def _integrated(
     kept = torch.where(over[:, None], times[:, :1], times)
     solution = method.integrate(field, y0, kept, options)
     return replace(solution, status=torch.where(over, Solver.STEP_BUDGET, solution.status))
+
+
+@contextmanager
+def untouched(y0: Tensor) -> Iterator[None]:
+    """Refuse the field that has changed states in place, and with them the solution.
+
+    Raises
+    ------
+    SolverError
+        If it has; the initial states are changed then.
+    """
+    counted = not y0.is_inference()
+    before = y0._version if counted else 0
+    yield
+    if counted and y0._version != before:
+        raise SolverError(
+            "The field changes its states in place, as by `state *= ...`: y0 is changed by it, and "
+            "the solution would be wrong. Let it return a new tensor, and give y0 anew."
+        )
 
 
 def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
