@@ -265,6 +265,6 @@ def _require_pandas(X: object, name: str) -> None:
 
 
 def _require_unique_columns(frame: pd.DataFrame) -> None:
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
+    repeated = frame.columns[frame.columns.duplicated()].tolist()
+    if repeated:
         raise DataError(f"Column {repeated[0]!r} appears more than once: rename one of them.")
