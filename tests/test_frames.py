@@ -280,6 +280,22 @@ def test_any_id_is_matched(ids: Any, expected: tuple[Any, ...]) -> None:
     assert list(crossed.index.get_level_values(0)) == list(expected)
 
 
+@pytest.mark.parametrize(("number", "truth"), [(1, True), (0.0, np.False_)])
+def test_a_number_and_a_truth_value_that_are_equal_are_refused(number: Any, truth: Any) -> None:
+    """They would be merged in silence."""
+    who = pd.Series([number, "b", truth], dtype=object)
+    data = pd.DataFrame({"id": who, "t": range(3), "y": 1.0})
+    with pytest.raises(DataError, match=f"ids {int(number)} and {bool(truth)} are both there"):
+        read_frame(data, time_col="t", id_col="id")
+
+
+def test_equal_numbers_are_one_id() -> None:
+    """And a truth value is an id where no number equals it."""
+    who = pd.Series([2, True, 2.0, False], dtype=object)
+    data = pd.DataFrame({"id": who, "t": range(4), "y": 1.0})
+    assert read_frame(data, time_col="t", id_col="id")[0].ids == (2, True, False)
+
+
 # The long form
 
 
