@@ -11,7 +11,7 @@ import pandas as pd
 
 from odeseries.panel import Float64
 
-__all__ = ["aligned", "aligned_levels", "aligned_samples", "refuse_reordered"]
+__all__ = ["aligned", "aligned_levels", "aligned_samples", "refuse_reordered", "require_samples"]
 
 
 def aligned(**given: npt.ArrayLike) -> list[Float64]:
@@ -90,10 +90,15 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
             f"truth of shape {y.shape} needs samples of shape {(*y.shape, 'n_samples')}, not "
             f"{drawn.shape}."
         )
-    if not drawn.shape[-1]:
-        raise ValueError("There are no samples: give at least one for every truth.")
+    require_samples(drawn.shape[-1])
     refuse_reordered(truth=truth, samples=samples)
     return y, drawn
+
+
+def require_samples(n_samples: int) -> None:
+    """Refuse to score by no sample at all."""
+    if not n_samples:
+        raise ValueError("There are no samples: give at least one for every truth.")
 
 
 def refuse_reordered(**given: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from odeseries.metrics.alignment import require_samples
 from odeseries.panel import Float64
 
 __all__ = ["energy_score", "variogram_score"]
@@ -120,7 +121,6 @@ def _checked(
             f"truth of shape {y.shape} needs samples of shape (..., n_samples, n_values), not "
             f"{drawn.shape}."
         )
-    if not drawn.shape[-2]:
-        raise ValueError("There are no samples: give at least one for every truth.")
+    require_samples(drawn.shape[-2])
     seen = np.isfinite(y)
     return np.where(seen, y, 0.0), np.where(seen[..., None, :], drawn, 0.0), seen
