@@ -280,6 +280,29 @@ def test_any_id_is_matched(ids: Any, expected: tuple[Any, ...]) -> None:
     assert list(crossed.index.get_level_values(0)) == list(expected)
 
 
+@pytest.mark.parametrize("ids", [[(1, "a"), "b"], [(1, "a"), ("b", 2)]])
+def test_tuples_that_have_no_order_are_labels_of_answers(ids: list[Any]) -> None:
+    """Of ids and of targets, without a warning of pandas; in the order of their appearance."""
+    who = pd.Series([ids[0], ids[1]] * 2, dtype=object)
+    labels = pd.Index(["id", "t", *ids], dtype=object, tupleize_cols=False)
+    data = pd.DataFrame([[w, t, 0.0, 1.0] for w, t in zip(who, [1, 1, 2, 2], strict=True)])
+    data = data.set_axis(labels, axis=1)
+    queries, schema, panel = ask([3, 4], data, time_col="t", id_col="id")
+    assert queries.index.tolist() == [(ids[0], 3), (ids[0], 4), (ids[1], 3), (ids[1], 4)]
+    assert queries.index.names == ["id", "t"]
+    paths = sample_output(np.zeros((1, 4, 2)), queries, schema)
+    assert paths.index.get_level_values("id").tolist() == [ids[0]] * 2 + [ids[1]] * 2
+    quantiles = quantile_output(np.zeros((4, 2, 1)), [0.5], queries, schema)
+    assert quantiles.columns.tolist() == [(ids[0], 0.5), (ids[1], 0.5)]
+    times = future_times(pd.Series(0.0, queries.index), 1, n=1)
+    assert times.tolist() == [(ids[0], 5), (ids[1], 5)]
+    offsets = pd.to_timedelta([1, 1, 2, 2], "D")
+    dated = data.assign(t=pd.Timestamp("2020") + offsets)
+    _, schema, panel = ask([pd.Timestamp("2021")], dated, time_col="t", id_col="id")
+    resolved = read_queries(queries.index.set_levels(offsets[[0, 2]], level=1), schema, panel)
+    assert resolved.index.get_level_values("id").tolist() == [ids[0]] * 2 + [ids[1]] * 2
+
+
 @pytest.mark.parametrize(("number", "truth"), [(1, True), (0.0, np.False_)])
 def test_a_number_and_a_truth_value_that_are_equal_are_refused(number: Any, truth: Any) -> None:
     """They would be merged in silence."""
