@@ -206,9 +206,16 @@ def _read_zone(plain: Json, reader: Reader) -> dt.tzinfo | None:
 
 
 def _write_scalar(value: np.generic, writer: Writer, where: str) -> Json:
+    if value.dtype.kind in "mM":
+        return [value.dtype.str, int(value.astype(np.int64))]
     if value.dtype.kind not in "biufU":
         raise refusal(value, where)
     return [value.dtype.str, writer(value.item(), where)]
+
+
+def _read_scalar(plain: Json, reader: Reader) -> Any:
+    dtype, value = plain
+    return np.array(reader(value), dtype=dtype)[()]
 
 
 def _write_ufunc(function: np.ufunc, writer: Writer, where: str) -> Json:
@@ -247,12 +254,7 @@ def _text(tag: str, of: type, write: Callable[[Any], Json], read: Callable[[Any]
 
 CODECS: tuple[Codec, ...] = (
     # numpy's float64 is a float, its str_ a str: they come before what they derive from.
-    Codec(
-        "numpy",
-        np.generic,
-        _write_scalar,
-        lambda plain, reader: np.dtype(plain[0]).type(reader(plain[1])),
-    ),
+    Codec("numpy", np.generic, _write_scalar, _read_scalar),
     _text("float", float, str, float),
     Codec(
         "tuple",

@@ -443,3 +443,30 @@ def test_one_column_is_not_time_and_id(panel: pd.DataFrame) -> None:
     model = ode.BaselineForecaster(2.0, time_col="time", id_col="time")
     with pytest.raises(ode.DataError, match="time_col and id_col are both 'time'"):
         model.fit(panel.reset_index())
+
+
+@pytest.mark.parametrize("lengths", [[2, 1, 1, 1], [3] + [1] * 20])
+@pytest.mark.parametrize(
+    "kind", [ode.BaselineForecaster, ode.BoostedForecaster, ode.ForestForecaster]
+)
+def test_series_of_a_row_have_intervals_as_wide_as_they_differ(
+    kind: Any, lengths: list[int]
+) -> None:
+    """The few histories that there are, drawn many times, are no more than they are."""
+    values = np.random.default_rng(0).normal(5.0, 2.0, sum(lengths))
+    ids = np.repeat(np.arange(len(lengths)), lengths)
+    times = np.concatenate([np.arange(float(n)) for n in lengths])
+    data = pd.DataFrame({"y": values}, index=[ids, times])
+    model = kind(2.0, random_state=0).fit(data)
+    width = np.diff(model.predict_interval([4.0, 5.0], coverage=0.9), axis=1)
+    assert (width > values.std()).all()
+
+
+def test_a_target_that_was_observed_once_is_named() -> None:
+    """Its intervals have no width; the other target has one."""
+    index = pd.MultiIndex.from_product([range(4), [0.0]])
+    data = pd.DataFrame({"a": [1.0, 2.0, 4.0, 3.0], "b": [5.0] + [np.nan] * 3}, index=index)
+    with pytest.warns(UserWarning, match="One value alone was observed of the target 'b'"):
+        model = ode.BaselineForecaster(1.0, method="channels", random_state=0).fit(data)
+    low, high, *_ = model.predict_interval([1.0]).to_numpy().T
+    assert (high - low > 1).all()

@@ -280,6 +280,45 @@ def test_any_id_is_matched(ids: Any, expected: tuple[Any, ...]) -> None:
     assert list(crossed.index.get_level_values(0)) == list(expected)
 
 
+@pytest.mark.parametrize("ids", [[(1, "a"), "b"], [(1, "a"), ("b", 2)]])
+def test_tuples_that_have_no_order_are_labels_of_answers(ids: list[Any]) -> None:
+    """Of ids and of targets, without a warning of pandas; in the order of their appearance."""
+    who = pd.Series([ids[0], ids[1]] * 2, dtype=object)
+    labels = pd.Index(["id", "t", *ids], dtype=object, tupleize_cols=False)
+    data = pd.DataFrame([[w, t, 0.0, 1.0] for w, t in zip(who, [1, 1, 2, 2], strict=True)])
+    data = data.set_axis(labels, axis=1)
+    queries, schema, panel = ask([3, 4], data, time_col="t", id_col="id")
+    assert queries.index.tolist() == [(ids[0], 3), (ids[0], 4), (ids[1], 3), (ids[1], 4)]
+    assert queries.index.names == ["id", "t"]
+    paths = sample_output(np.zeros((1, 4, 2)), queries, schema)
+    assert paths.index.get_level_values("id").tolist() == [ids[0]] * 2 + [ids[1]] * 2
+    quantiles = quantile_output(np.zeros((4, 2, 1)), [0.5], queries, schema)
+    assert quantiles.columns.tolist() == [(ids[0], 0.5), (ids[1], 0.5)]
+    times = future_times(pd.Series(0.0, queries.index), 1, n=1)
+    assert times.tolist() == [(ids[0], 5), (ids[1], 5)]
+    offsets = pd.to_timedelta([1, 1, 2, 2], "D")
+    dated = data.assign(t=pd.Timestamp("2020") + offsets)
+    _, schema, panel = ask([pd.Timestamp("2021")], dated, time_col="t", id_col="id")
+    resolved = read_queries(queries.index.set_levels(offsets[[0, 2]], level=1), schema, panel)
+    assert resolved.index.get_level_values("id").tolist() == [ids[0]] * 2 + [ids[1]] * 2
+
+
+@pytest.mark.parametrize(("number", "truth"), [(1, True), (0.0, np.False_)])
+def test_a_number_and_a_truth_value_that_are_equal_are_refused(number: Any, truth: Any) -> None:
+    """They would be merged in silence."""
+    who = pd.Series([number, "b", truth], dtype=object)
+    data = pd.DataFrame({"id": who, "t": range(3), "y": 1.0})
+    with pytest.raises(DataError, match=f"ids {int(number)} and {bool(truth)} are both there"):
+        read_frame(data, time_col="t", id_col="id")
+
+
+def test_equal_numbers_are_one_id() -> None:
+    """And a truth value is an id where no number equals it."""
+    who = pd.Series([2, True, 2.0, False], dtype=object)
+    data = pd.DataFrame({"id": who, "t": range(4), "y": 1.0})
+    assert read_frame(data, time_col="t", id_col="id")[0].ids == (2, True, False)
+
+
 # The long form
 
 
@@ -808,10 +847,10 @@ BAD_DATA: list[tuple[Any, str]] = [
     (daily().to_frame()[[]], "no column"),
     (daily().to_period("D"), "to_timestamp"),
     (daily().set_axis(list("abcde")), "pd.to_datetime"),
-    (daily().set_axis([True, False] * 2 + [True]), "bool"),
+    (daily().set_axis([True, False] * 2 + [True]), "bool .* first is True"),
     (daily().set_axis([0, 1, np.nan, 3, np.nan]), "2 of 5 .* position 2"),
-    (daily().set_axis([0, 1, 2, np.inf, 4]), "position 3"),
-    (daily().set_axis(np.array([0, 1, 2, 3, 2**63], dtype=np.uint64)), "position 4"),
+    (daily().set_axis([0, 1, 2, np.inf, 4]), "position 3 .* infinite: inf"),
+    (daily().set_axis(np.array([0, 1, 2, 3, 2**63], dtype=np.uint64)), "position 4 .*: 92"),
     (daily().set_axis(pd.DatetimeIndex([pd.NaT] * 5)), "5 of 5"),
     (daily().replace(3.0, -np.inf), "-inf at position 3 .*2020-01-04"),
     (daily().to_frame("a").assign(b=["1", "2", "3", "4", "5"]), "'b'.*'1' at position 0"),
@@ -820,6 +859,7 @@ BAD_DATA: list[tuple[Any, str]] = [
     (daily().to_frame("a").assign(b=1j), "'b' is not numeric"),
     (daily().to_frame("a").assign(b=np.nan), "observed in column 'b'"),
     (pd.concat([daily(name="a"), daily(name="a")], axis=1), "appears more than once"),
+    (pd.concat([daily(), daily()], axis=1).set_axis([0, 0], axis=1), "Column 0 appears"),
     (trio().where(trio()["y"] != 100.0), "1 of 3 series: 'T2'"),
     (trio().swaplevel(), "swaplevel"),
     (pd.concat({"x": trio()}), "3 levels"),

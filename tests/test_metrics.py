@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -247,6 +248,27 @@ def test_impossible_requests_are_refused(call: object, message: str) -> None:
     assert callable(call)
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda y: metrics.pinball_loss(y, np.zeros((2, 99))),
+        lambda y: metrics.crps_from_samples(y, np.zeros((2, 3))),
+        lambda y: metrics.interval_score(y, 0.0, 1.0, 0.9),
+        lambda y: metrics.coverage(y, 0.0, 1.0),
+        lambda y: metrics.by_lead([1.0, 2.0], y, 0.0, 1.0),
+        lambda y: metrics.energy_score(y, np.zeros((3, 2))),
+        lambda y: metrics.variogram_score(y, np.zeros((3, 2))),
+        lambda y: metrics.pit_from_samples(y, np.zeros((2, 3))),
+        lambda y: metrics.mase(y, 0.0, [0.0, 1.0], [0.0, 1.0], 1.0),
+        lambda y: metrics.naive_error([0.0, 1.0], y, 1.0),
+    ],
+)
+def test_infinite_observations_are_refused(call: Any) -> None:
+    """Some scores would be infinite, others leave them out in silence."""
+    with pytest.raises(ValueError, match=r"(truth|values) is infinite at position 1, the first"):
+        call([0.0, -np.inf])
 
 
 def variogram(weights: object) -> object:

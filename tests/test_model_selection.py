@@ -590,6 +590,16 @@ class TestColumnsOfLongFrames:
         assert len(TimeSplit(3).folds(named[["who"]], named["y"]))
 
 
+def test_a_backtest_refuses_an_infinite_truth_before_any_fit(panel: pd.DataFrame) -> None:
+    """Though no fit would see it; the series and the time are named."""
+    last = panel.index.tolist()[-1]
+    panel = panel.copy()
+    panel.loc[last, "y"] = np.inf
+    place = re.escape(f"(series {last[0]!r}, time {last[1]})")
+    with pytest.raises(DataError, match=f"'y' holds inf at position {len(panel) - 1} {place}"):
+        backtest(None, panel, cv=TimeSplit(2.0, n_splits=1))
+
+
 @pytest.mark.parametrize("alpha", [[0.5, 0.5], [], [0.1, 90], 0.0, [float("nan")]])
 def test_a_backtest_refuses_its_levels_before_any_fit(alpha: Any) -> None:
     """Twice the same, none, and what is no probability."""

@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 import scipy.special
 import torch
+from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import (
     FunctionTransformer,
@@ -130,6 +131,21 @@ def test_a_loaded_model_can_be_fitted_again(
     again = ode.load(tmp_path / "m").fit(wave)
     times = ode.future_times(wave, "30D", n=3)
     assert again.predict(times).equals(wave_model.predict(times))
+
+
+def test_numpy_s_lengths_and_dates_are_parameters(wave: pd.Series, tmp_path: Path) -> None:
+    """As pandas' are; they stay as they were given."""
+    horizon, cutoffs = np.timedelta64(60, "D"), [wave.index[-9].to_datetime64()]
+    model = ode.BaselineForecaster(horizon, cutoffs=cutoffs, seasonality=None, random_state=0)
+    model.fit(wave).save(tmp_path / "m")
+    loaded = ode.load(tmp_path / "m")
+    for one in (model, clone(model), loaded):
+        assert repr(one.get_params()["horizon"]) == repr(horizon)
+        assert one.get_params()["cutoffs"] == cutoffs
+    pandas = clone(model).set_params(horizon=pd.Timedelta(horizon), cutoffs=wave.index[-9])
+    expected = pandas.fit(wave).predict(pd.Timedelta(horizon))
+    pd.testing.assert_series_equal(model.predict(horizon), expected)
+    pd.testing.assert_series_equal(loaded.predict(horizon), expected)
 
 
 def test_parameters_set_after_the_fit(wave: pd.Series, tmp_path: Path) -> None:
@@ -340,6 +356,9 @@ VALUES: list[Any] = [
     np.int8(-3),
     np.bool_(True),
     np.str_("s"),
+    np.timedelta64(25, "h"),
+    np.timedelta64("NaT", "s"),
+    np.datetime64("2020-02-03T04:05", "m"),
     np.float64("nan"),
     pd.Timestamp("2020-02-03 04:05:06.789", tz="Europe/Berlin"),
     pd.Timestamp("1500-01-01").as_unit("s"),

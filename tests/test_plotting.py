@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -251,17 +252,19 @@ def test_a_target_that_is_not_there_is_named(history: pd.Series) -> None:
         plot_forecast(history.to_frame(), median, intervals, target="heat")
 
 
+@pytest.mark.parametrize("well", ["a", 3])
 @pytest.mark.parametrize("name", ["history", "median", "intervals", "paths"])
-def test_a_panel_is_refused_with_how_to_choose(history: pd.Series, name: str) -> None:
+def test_a_panel_is_refused_with_how_to_choose(history: pd.Series, name: str, well: Any) -> None:
     """What the message says can be drawn."""
     median, intervals = forecast(history.index)
     paths = pd.concat({0: median}, names=["sample"])
     given = {"history": history, "median": median, "intervals": intervals, "paths": paths}
     place = 1 if name == "paths" else 0
-    panel = pd.concat({"a": given[name]}, names=["well"]).swaplevel(0, place)
-    with pytest.raises(ValueError, match=rf"{name} is of a panel.*{name}\.xs\('a', level='well'\)"):
+    panel = pd.concat({well: given[name]}, names=["well"]).swaplevel(0, place)
+    choice = re.escape(f"{name}.xs({well!r}, level='well')")
+    with pytest.raises(ValueError, match=f"{name} is of a panel.*{choice}"):
         plot_forecast(**{**given, name: panel})  # type: ignore[arg-type]
-    plot_forecast(**{**given, name: panel.xs("a", level="well")})  # type: ignore[arg-type]
+    plot_forecast(**{**given, name: panel.xs(well, level="well")})  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")

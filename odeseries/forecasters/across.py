@@ -68,6 +68,8 @@ class Across(nn.Module):
         """
         every = torch.cat([summaries(batch) for batch in batches])
         apart, group = torch.unique(every, dim=0, return_inverse=True)
+        if len(apart) < 2 * FOLDS:
+            return
         count = _by_group(group, [mask.double().sum(1) for mask in seen])
         total = _by_group(
             group, [(e * m).double().sum(1) for e, m in zip(errors, seen, strict=True)]

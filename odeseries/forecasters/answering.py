@@ -68,7 +68,7 @@ class Answering(Forecaster):
 
     def _read(self, X: Any, y: Any) -> tuple[Panel, Schema]:
         """The data of a fit, checked, and their form."""
-        return read_frame(
+        panel, schema = read_frame(
             X,
             y,
             time_col=self.time_col,
@@ -76,6 +76,8 @@ class Answering(Forecaster):
             duplicates=self.duplicates,
             targets=self.targets,
         )
+        _warn_of_single_values(panel)
+        return panel, schema
 
     @abstractmethod
     def _quantiles(self, queries: Queries, panel: Panel, levels: Float64) -> Float64:
@@ -337,6 +339,18 @@ class Answering(Forecaster):
         values = self._quantiles(queries, panel, levels)
         _warn_of_failures(values, (1, 2), queries, panel)
         return values
+
+
+def _warn_of_single_values(panel: Panel) -> None:
+    """Say which targets nothing tells the spread of."""
+    counts = np.isfinite(panel.values[:, : panel.n_targets]).sum(0)
+    single = [panel.channels[k] for k in np.flatnonzero(counts == 1)]
+    if single:
+        warnings.warn(
+            f"One value alone was observed of the target {listed(single)}, which does not tell how "
+            "it varies: its intervals have no width. Give more observations, or more series.",
+            stacklevel=4,
+        )
 
 
 def _skill(error: Float64, plain: Float64, size: Float64) -> float:

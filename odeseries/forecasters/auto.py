@@ -196,6 +196,8 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         ConvergenceWarning
             If nothing could be held out, so that the first candidate is fitted, or a chosen
             candidate could not be fitted on all data.
+        UserWarning
+            If one value alone was observed of a target, so that its intervals have no width.
         """
         self._validate_params()
         budget = Budget(self.max_time)

@@ -250,6 +250,12 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             If the data can't be used; the message names series, column and position.
         InvalidParameterError
             If a parameter is not of its type or out of its range.
+
+        Warns
+        -----
+        UserWarning
+            If one value alone was observed of a target, so that its intervals have no width, or
+            the model's units can't tell times or values apart.
         """
         self._validate_params()
         budget, callbacks = Budget(self.max_time), as_callbacks(self.callbacks)

@@ -11,7 +11,7 @@ from odeseries.anchoring import moments, nearest
 from odeseries.forecasters.across import Across
 from odeseries.forecasters.error_table import ErrorTable
 from odeseries.forecasters.parts import make_sizes
-from odeseries.forecasters.regression import CLIP, Regression, standardised
+from odeseries.forecasters.regression import CLIP, Regression, n_different, standardised
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.recipe import Spec
@@ -37,6 +37,8 @@ MANY_WINDOWS = 16384
 """For a regression on all channels, whose columns are hundreds if they are dozens."""
 TARGETS_PER_COLUMN = 3
 """Fewer than these are not enough for a regression."""
+FEWEST_DIFFERENT = 20
+"""Different examples, however often each is drawn."""
 
 
 class BaselineNetwork(ClosedForm):
@@ -123,7 +125,7 @@ class BaselineNetwork(ClosedForm):
             columns.append(_design(batch, slice(channel, channel + 1))[..., 0, :][seen])
             left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
         x, y = torch.cat(columns), torch.cat(left)
-        if len(y) < TARGETS_PER_COLUMN * x.shape[1]:
+        if len(y) < TARGETS_PER_COLUMN * x.shape[1] or n_different(x, y) < FEWEST_DIFFERENT:
             return
         found = Regression.fitted(x, y)
         if found is not None:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from odeseries.forecasters.baseline_network import BaselineNetwork
 from odeseries.forecasters.columns import Columns, Examples, drawn, is_ahead
+from odeseries.forecasters.regression import n_different
 from odeseries.metrics import LEVELS
 from odeseries.model import ClosedForm
 from odeseries.trees import QuantileForest
@@ -68,7 +69,7 @@ class ForestNetwork(ClosedForm):
         for channel, forest in enumerate(self.forests):
             x, y = examples.columns(channel), examples.values(channel, changes)
             most = max(int(numbers // (x.shape[1] * len(self.grown))), FEWEST_TARGETS)
-            if len(y) >= FEWEST_TARGETS:
+            if n_different(x, y) >= FEWEST_TARGETS:
                 kept = drawn(len(y), most, forest.seed).to(y.device)
                 forest.fit(x[kept], y[kept])
 

@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-__all__ = ["CLIP", "Regression", "is_for_few", "standardised"]
+__all__ = ["CLIP", "Regression", "is_for_few", "n_different", "standardised"]
 
 PENALTIES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 CLIP = 10.0
@@ -16,6 +16,20 @@ CLIP = 10.0
 WILD = 0.05
 """Share of the values on either side that are taken for wild, where some are."""
 COST = 2.0
+LOOKED_AT = 2000
+"""Examples among which different ones are counted."""
+
+
+def n_different(x: Tensor, y: Tensor) -> int:
+    """Number of different examples among some; of few rows each is drawn many times.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, n_columns)
+    y : Tensor of shape (n,)
+    """
+    examples = torch.cat([x, y[:, None]], 1)
+    return len(torch.unique(examples[:: max(len(y) // LOOKED_AT, 1)], dim=0))
 
 
 @dataclass(frozen=True, eq=False)

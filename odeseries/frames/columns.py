@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ from odeseries.errors import DataError
 from odeseries.frames.stamps import is_number
 from odeseries.panel import Float64
 
-__all__ = ["floats"]
+__all__ = ["floats", "refuse_infinite"]
 
 
 def floats(column: pd.Series, label: Hashable) -> Float64:
@@ -51,3 +51,32 @@ def floats(column: pd.Series, label: Hashable) -> Float64:
     if pd.api.types.is_object_dtype(column.dtype) or column.isna().all():
         column = column.astype(object).where(column.notna(), np.nan)
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def refuse_infinite(
+    values: Float64, labels: Sequence[Hashable], place: Callable[[int], str]
+) -> None:
+    """Refuse infinite values.
+
+    Parameters
+    ----------
+    values : ndarray of float64, shape (n_rows, n_columns)
+        NaN is "not observed".
+    labels : sequence of hashable
+        Names of the columns.
+    place : callable
+        From the position of a row to its series and time, for the message.
+
+    Raises
+    ------
+    DataError
+        If a value is infinite; the first one is named.
+    """
+    found = np.argwhere(np.isinf(values))
+    if len(found):
+        row, column = (int(k) for k in found[0])
+        raise DataError(
+            f"Column {labels[column]!r} holds {values[row, column]} at position {row} "
+            f"({place(row)}), the first of {len(found)} infinite values. Replace them by NaN "
+            "if they mean 'not observed'."
+        )

@@ -97,7 +97,8 @@ def _key_columns(intervals: pd.DataFrame) -> list[Hashable]:
 
 def _require_one_id(data: dict[str, Any], key: Hashable) -> None:
     """Refuse several series in long frames."""
-    ids = {name: pd.unique(value[key]) for name, value in data.items() if _has_column(value, key)}
+    having = {name: value[key] for name, value in data.items() if _has_column(value, key)}
+    ids = {name: column.drop_duplicates().tolist() for name, column in having.items()}
     for name, found in ids.items():
         if len(found) > 1:
             raise DataError(
@@ -204,7 +205,8 @@ def _require_one_series(index: pd.Index, name: str, n_levels: int) -> None:
     """Refuse a panel."""
     if index.nlevels > n_levels:
         level = index.names[-2] if index.names[-2] is not None else index.nlevels - 2
+        first = index[:1].tolist()[0][-2]
         raise DataError(
             f"{name} is of a panel, but one series can be drawn: choose it in all that is given, "
-            f"such as {name}.xs({index[0][-2]!r}, level={level!r})."
+            f"such as {name}.xs({first!r}, level={level!r})."
         )

@@ -12,6 +12,7 @@ from pandas.tseries.frequencies import to_offset
 
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
+from odeseries.frames.indexes import joined
 from odeseries.frames.layout import Table, lay_out, number_ids
 from odeseries.frames.reach import Reach
 from odeseries.frames.stamps import (
@@ -214,4 +215,4 @@ def _as_asked(
     who = labels.repeat([len(stamps) for stamps in after])
     if table.form == "long":
         return pd.DataFrame({table.who.name: who, table.when.name: when})
-    return pd.MultiIndex.from_arrays([who, when])
+    return joined([who, when])

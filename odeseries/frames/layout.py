@@ -142,12 +142,12 @@ def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable
     Returns
     -------
     ndarray of int64, shape (n_rows,), and tuple of hashable
-        Number of the series of each row, and the ids.
+        Number of the series of each row, and the ids. Equal numbers, such as 1 and 1.0, are one id.
 
     Raises
     ------
     DataError
-        If an id is missing or can't be hashed.
+        If an id is missing or can't be hashed, or a number and a truth value are equal.
     """
     if who is None:
         return np.zeros(n_rows, dtype=np.int64), (ANONYMOUS,)
@@ -161,6 +161,8 @@ def number_ids(who: pd.Index | None, n_rows: int) -> tuple[Int64, tuple[Hashable
             f"{len(missing)} of {n_rows} rows have no series id (NaN or None), the first at "
             f"position {missing[0]}. Remove these rows or give them an id."
         )
+    if pd.api.types.is_object_dtype(who.dtype):
+        _refuse_equal_truths(who, codes, ids)
     return codes.astype(np.int64), tuple(ids.tolist())
 
 
@@ -168,6 +170,20 @@ def listed(labels: Sequence[Hashable], most: int = 5) -> str:
     """Labels for a message, cut after some."""
     shown = ", ".join(repr(label) for label in labels[:most])
     return shown if len(labels) <= most else f"{shown} and {len(labels) - most} more"
+
+
+def _refuse_equal_truths(who: pd.Index, codes: Int64, ids: pd.Index) -> None:
+    """Refuse True beside 1 and False beside 0, which Python holds for equal."""
+    for code, label in enumerate(ids):
+        if label not in (0, 1):
+            continue
+        alike = who[codes == code].tolist()
+        if len({isinstance(one, (bool, np.bool_)) for one in alike}) > 1:
+            raise DataError(
+                f"The series ids {int(label)} and {bool(label)} are both there, but count as equal "
+                "in Python and in pandas, so that two series would be one. Make all ids numbers "
+                "or text."
+            )
 
 
 def _indexed(X: pd.Series | pd.DataFrame) -> Table:
@@ -265,6 +281,6 @@ def _require_pandas(X: object, name: str) -> None:
 
 
 def _require_unique_columns(frame: pd.DataFrame) -> None:
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
+    repeated = frame.columns[frame.columns.duplicated()].tolist()
+    if repeated:
         raise DataError(f"Column {repeated[0]!r} appears more than once: rename one of them.")

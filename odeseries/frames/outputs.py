@@ -7,6 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 import pandas as pd
 
+from odeseries.frames.indexes import joined
 from odeseries.frames.queries import Queries
 from odeseries.frames.schema import Schema
 from odeseries.panel import Float64
@@ -124,14 +125,14 @@ def sample_output(paths: Float64, queries: Queries, schema: Schema) -> pd.Series
     levels = [queries.index.get_level_values(k).take(row) for k in range(queries.index.nlevels)]
     sample = pd.Index(np.repeat(np.arange(n_samples), n_rows), name="sample")
     frame = None if queries.frame is None else queries.frame.iloc[row]
-    index = pd.MultiIndex.from_arrays([sample, *levels])
+    index = joined([sample, *levels])
     repeated = Queries(queries.series[row], queries.times[row], queries.inputs[row], index, frame)
     return framed_output(paths.reshape(-1, n_targets), repeated, schema)
 
 
 def _columns(labels: Sequence[tuple[Hashable, ...]], depth: int) -> pd.MultiIndex:
     levels = [pd.Index([label[k] for label in labels], tupleize_cols=False) for k in range(depth)]
-    return pd.MultiIndex.from_arrays(levels)
+    return joined(levels)
 
 
 def _with_keys(values: Float64, columns: pd.Index, queries: Queries) -> pd.DataFrame:

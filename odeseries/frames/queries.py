@@ -13,6 +13,7 @@ from odeseries.errors import DataError
 from odeseries.frames.asked import as_index, empty_index
 from odeseries.frames.covariates import known_inputs
 from odeseries.frames.foreign import as_pandas
+from odeseries.frames.indexes import joined
 from odeseries.frames.layout import ANONYMOUS, lay_out, listed, number_ids
 from odeseries.frames.schema import Schema, check_stamps
 from odeseries.frames.stamps import PER_SECOND, Stamps, Unit, latest, read_stamps
@@ -178,7 +179,7 @@ def _cross(
         when = when.rename(schema.time_name)
     labels = pd.Index(list(ids), name=schema.id_name, tupleize_cols=False)
     who = labels.take(np.repeat(np.arange(len(ids)), len(stamps)))
-    index = pd.MultiIndex.from_arrays([who, when])
+    index = joined([who, when])
     given = None if asked.given is None else asked.given.iloc[rows]
     return _Asked(when, who, index, None, given), stamps.take(rows)
 
@@ -218,7 +219,7 @@ def _resolve(
     elif asked.who is None:
         resolved = replace(resolved, index=when)
     else:
-        resolved = replace(resolved, index=pd.MultiIndex.from_arrays([asked.who, when]))
+        resolved = replace(resolved, index=joined([asked.who, when]))
     return resolved, read_stamps(when, "the times asked for")
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
-from odeseries.frames.columns import floats
+from odeseries.frames.columns import floats, refuse_infinite
 from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, named, number_ids
 from odeseries.frames.merging import RULES, Rows, merge_equal_stamps
 from odeseries.frames.schema import Schema, check_stamps
@@ -132,20 +132,8 @@ def _rows(table: Table, frame: pd.DataFrame, stamps: Stamps) -> Rows:
     columns = [floats(frame[label], label) for label in frame.columns]
     values = np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0))
     rows = Rows(ids, tuple(frame.columns), codes, stamps, table.when, values)
-    _refuse_infinite(rows)
+    refuse_infinite(values, rows.channels, rows.label)
     return rows
-
-
-def _refuse_infinite(rows: Rows) -> None:
-    found = np.argwhere(np.isinf(rows.values))
-    if len(found):
-        row, channel = (int(k) for k in found[0])
-        value = rows.values[row, channel]
-        raise DataError(
-            f"Column {rows.channels[channel]!r} holds {value} at position {row} "
-            f"({rows.label(row)}), the first of {len(found)} infinite values. Replace them by NaN "
-            "if they mean 'not observed'."
-        )
 
 
 def _require_observed_columns(rows: Rows) -> None:

@@ -129,7 +129,7 @@ def _numbers(index: pd.Index, where: str) -> Int64 | Float64:
         problem = "is too large for exact arithmetic (2**62 or more)"
     if len(bad):
         raise DataError(
-            f"The time stamp at position {bad[0]} of {where} {problem}: {index[bad[0]]!r}."
+            f"The time stamp at position {bad[0]} of {where} {problem}: {index[bad[0]]}."
         )
     return ticks if pd.api.types.is_float_dtype(index.dtype) else index.to_numpy(dtype=np.int64)
 
@@ -138,10 +138,10 @@ def _not_times(index: pd.Index, where: str) -> str:
     found = pd.api.types.infer_dtype(index)
     if found == "period":
         return f"Time stamps in {where} are periods: convert them with .to_timestamp()."
+    if not len(index):
+        return f"Time stamps in {where} are of type {index.dtype}, which is no type of time."
     return (
-        f"Time stamps in {where} are of type {index.dtype} holding {found!r} "
-        f"(the first is {index[0]!r}): convert them with pd.to_datetime, pd.to_timedelta or "
+        f"Time stamps in {where} are of type {index.dtype} holding {found!r} (the first is "
+        f"{index.tolist()[0]!r}): convert them with pd.to_datetime, pd.to_timedelta or "
         "pd.to_numeric."
-        if len(index)
-        else f"Time stamps in {where} are of type {index.dtype}, which is no type of time."
     )

@@ -11,7 +11,17 @@ import pandas as pd
 
 from odeseries.panel import Float64
 
-__all__ = ["aligned", "aligned_levels", "aligned_samples", "refuse_reordered"]
+__all__ = [
+    "aligned",
+    "aligned_levels",
+    "aligned_samples",
+    "observed",
+    "refuse_reordered",
+    "require_samples",
+]
+
+OBSERVED = ("truth", "values")
+"""Names of what was observed, of which NaN was not."""
 
 
 def aligned(**given: npt.ArrayLike) -> list[Float64]:
@@ -30,9 +40,13 @@ def aligned(**given: npt.ArrayLike) -> list[Float64]:
     Raises
     ------
     ValueError
-        If shapes differ, or pandas objects have the same labels in another order.
+        If shapes differ, pandas objects have the same labels in another order, or an observed value
+        is infinite.
     """
-    arrays = {name: np.asarray(values, dtype=np.float64) for name, values in given.items()}
+    arrays = {
+        name: observed(values, name) if name in OBSERVED else np.asarray(values, dtype=np.float64)
+        for name, values in given.items()
+    }
     first = next((name for name, array in arrays.items() if array.ndim), "")
     for name, array in arrays.items():
         if array.ndim and array.shape != arrays[first].shape:
@@ -54,10 +68,10 @@ def aligned_levels(
     Raises
     ------
     ValueError
-        If shapes differ, levels are not in (0, 1), or pandas objects have the same labels in
-        another order.
+        If shapes differ, levels are not in (0, 1), pandas objects have the same labels in another
+        order, or a truth is infinite.
     """
-    y, q = np.asarray(truth, dtype=np.float64), np.asarray(quantiles, dtype=np.float64)
+    y, q = observed(truth), np.asarray(quantiles, dtype=np.float64)
     level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
     fits = q.ndim == 1 or not y.ndim or q.shape[:-1] == y.shape
     if q.shape[-1:] != level.shape or not fits:
@@ -81,19 +95,37 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
     Raises
     ------
     ValueError
-        If shapes differ, there are no samples, or pandas objects have the same labels in another
-        order.
+        If shapes differ, there are no samples, pandas objects have the same labels in another
+        order, or a truth is infinite.
     """
-    y, drawn = np.asarray(truth, dtype=np.float64), np.asarray(samples, dtype=np.float64)
+    y, drawn = observed(truth), np.asarray(samples, dtype=np.float64)
     if not drawn.ndim or drawn.shape[:-1] != y.shape:
         raise ValueError(
             f"truth of shape {y.shape} needs samples of shape {(*y.shape, 'n_samples')}, not "
             f"{drawn.shape}."
         )
-    if not drawn.shape[-1]:
-        raise ValueError("There are no samples: give at least one for every truth.")
+    require_samples(drawn.shape[-1])
     refuse_reordered(truth=truth, samples=samples)
     return y, drawn
+
+
+def observed(values: npt.ArrayLike, name: str = "truth") -> Float64:
+    """Observations as floats, none of them infinite; NaN is "not observed"."""
+    array = np.asarray(values, dtype=np.float64)
+    infinite = np.argwhere(np.isinf(array)).tolist()
+    if infinite:
+        position = infinite[0][0] if array.ndim == 1 else tuple(infinite[0])
+        raise ValueError(
+            f"{name} is infinite at position {position}, the first of {len(infinite)} such values. "
+            "Replace them by NaN if they mean 'not observed'."
+        )
+    return array
+
+
+def require_samples(n_samples: int) -> None:
+    """Refuse to score by no sample at all."""
+    if not n_samples:
+        raise ValueError("There are no samples: give at least one for every truth.")
 
 
 def refuse_reordered(**given: Any) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from odeseries.metrics.alignment import observed, require_samples
 from odeseries.panel import Float64
 
 __all__ = ["energy_score", "variogram_score"]
@@ -110,7 +111,7 @@ def _checked(
     truth: npt.ArrayLike, samples: npt.ArrayLike
 ) -> tuple[Float64, Float64, npt.NDArray[np.bool_]]:
     """Truth and samples with zeros where nothing was observed, and what was observed."""
-    y, drawn = np.asarray(truth, dtype=np.float64), np.asarray(samples, dtype=np.float64)
+    y, drawn = observed(truth), np.asarray(samples, dtype=np.float64)
     if (
         drawn.ndim != y.ndim + 1
         or drawn.shape[:-2] != y.shape[:-1]
@@ -120,7 +121,6 @@ def _checked(
             f"truth of shape {y.shape} needs samples of shape (..., n_samples, n_values), not "
             f"{drawn.shape}."
         )
-    if not drawn.shape[-2]:
-        raise ValueError("There are no samples: give at least one for every truth.")
+    require_samples(drawn.shape[-2])
     seen = np.isfinite(y)
     return np.where(seen, y, 0.0), np.where(seen[..., None, :], drawn, 0.0), seen

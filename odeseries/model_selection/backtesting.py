@@ -12,6 +12,7 @@ from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from odeseries.arguments import probabilities
+from odeseries.frames.columns import floats, refuse_infinite
 from odeseries.frames.foreign import as_pandas
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.model_selection.splitters import Fold, TimeSplit
@@ -60,7 +61,7 @@ def backtest(
     Raises
     ------
     DataError
-        If the data can't be split or used.
+        If the data can't be split or used, or a value is infinite.
     TypeError
         If `cv` has no cutoffs.
     ValueError
@@ -89,11 +90,24 @@ def backtest(
     cv = _agreed(cv, forecaster) if isinstance(cv, TimeSplit) else cv
     folds = cv.folds(X, y)
     rows = read_rows(X, y, cv.time_col, cv.id_col)
+    _refuse_infinite(rows)
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
     run = delayed(_forecast)
     answers = Parallel(n_jobs=n_jobs)(run(forecaster, fitted, X, y, fold, levels) for fold in folds)
     parts = [_tidy(answer, rows, fold, levels) for answer, fold in zip(answers, folds, strict=True)]
     return pd.concat(parts, ignore_index=True)
+
+
+def _refuse_infinite(rows: Rows) -> None:
+    """Refuse values that no fit would take, also where they are the truth alone."""
+    series = rows.who
+
+    def place(row: int) -> str:
+        of = "" if series is None else f"series {series[row : row + 1].tolist()[0]!r}, "
+        return f"{of}time {rows.when[row]}"
+
+    for label in rows.values.columns:
+        refuse_infinite(floats(rows.values[label], label)[:, None], [label], place)
 
 
 def _levels(alpha: float | Sequence[float]) -> list[float]:

@@ -101,7 +101,7 @@ class Rows:
                 raise TypeError(f"the first is {given[0]!r}")
             return numbers
         if len(given) and pd.api.types.is_numeric_dtype(pd.Index(given).dtype):
-            raise TypeError(f"the first, {given[0]!r}, is a number")
+            raise TypeError(f"the first, {given[0]}, is a number")
         if self.kind == "timedelta":
             return pd.TimedeltaIndex(given if isinstance(given, pd.Index) else list(given))
         dates = pd.DatetimeIndex(given if isinstance(given, pd.Index) else list(given))
