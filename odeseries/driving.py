@@ -248,10 +248,13 @@ class Driven(Dynamics):
         del inputs
         sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
         asked = t1.flatten(1)
-        legs, along = self._legs(sign, t0.reshape(len(t0), 1), asked)
-        passed = functional.pad((legs.diff(dim=1) > 0).any(0), (0, 1), value=True)
+        legs, along = self._legs(sign, t0.reshape(len(t0), 1))
+        # Those after the last time have no length: a solution may not exist beyond.
+        last = (sign * asked).amax(1, keepdim=True).detach()
+        ways = (legs.diff(dim=1) > 0) & (legs[:, :-1] <= last)
+        passed = functional.pad(ways.any(0), (0, 1), value=True)
         legs, along = legs[:, passed], along[:, passed]
-        starts, along = sign * legs, along.to(state.dtype)
+        starts, along = sign * torch.where(legs > last, last, legs), along.to(state.dtype)
 
         def shaped(x: Tensor) -> Tensor:
             """From (batch, n, width) to (batch, n, ..., width)."""
@@ -263,20 +266,18 @@ class Driven(Dynamics):
         start, held = starts[row, leg][..., None], along[row, leg]
         return self.dynamics.flow(states[row, leg], shaped(start), t1, shaped(held))
 
-    def _legs(self, sign: Tensor, t0: Tensor, t1: Tensor) -> tuple[Tensor, Tensor]:
+    def _legs(self, sign: Tensor, t0: Tensor) -> tuple[Tensor, Tensor]:
         """Starts of the legs on which inputs are constant, and these.
 
-        Starts are counted along the row's direction, so that they rise. Legs before ``t0`` and
-        after the last of ``t1`` have no length: a solution that exists until there may not exist
-        beyond.
+        Starts are counted along the row's direction, so that they rise. Legs before ``t0`` have
+        no length.
         """
-        knots, along = sign * self.path.times.to(t1.dtype), self.path.held()
+        knots, along = sign * self.path.times.to(t0.dtype), self.path.held()
         back = sign < 0
         knots = torch.where(back, knots.flip(1), knots)
         along = torch.where(back[..., None], along.flip(1), along)
-        last = (sign * t1).amax(1, keepdim=True)
-        knots = torch.minimum(torch.maximum(knots, sign * t0), last)
-        return torch.cat([sign * t0, knots], 1), along
+        start = sign * t0
+        return torch.cat([start, torch.where(knots <= start, start, knots)], 1), along
 
     def _at(self, t: Tensor, state: Tensor) -> Tensor:
         """Inputs at times that broadcast against the states."""

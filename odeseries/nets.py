@@ -25,6 +25,7 @@ __all__ = [
     "is_plain",
     "last_bias",
     "mixed_layers",
+    "rolled_up",
     "seeded_weights",
     "trace_of_layers",
     "unrolled",
@@ -67,6 +68,16 @@ def unrolled(module: nn.Module) -> Iterator[None]:
         _UNROLLED.reset(mark)
         for written in fresh.values():
             written.close()
+
+
+@contextmanager
+def rolled_up() -> Iterator[None]:
+    """Evaluate networks layer by layer inside, in graphs of their own, also within `unrolled`."""
+    mark = _UNROLLED.set({})
+    try:
+        yield
+    finally:
+        _UNROLLED.reset(mark)
 
 
 def written_out(net: nn.Module) -> Written | None:

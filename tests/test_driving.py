@@ -200,6 +200,23 @@ def test_linear_between_knots_is_exact_to_the_last_digit() -> None:
     assert [complex(*y) for y in found.tolist()] == pytest.approx(right, abs=1e-12)
 
 
+@pytest.mark.parametrize(
+    "times", [[0.0, 0.2], [0.3, 0.3], [0.2, 0.3, 0.3], [0.5, 0.7], [0.0, -0.4], [1.0, 1.3]]
+)
+def test_derivatives_by_times_that_are_equal_to_others_or_to_knots(times: list[float]) -> None:
+    """Those of the steps, which are the slopes of the states."""
+    dynamics = Linear(2, n_inputs=1, fastest=4.0).double()
+    knots, values = torch.tensor([[0.0, 0.5, 1.0]]), torch.tensor([[[1.0], [3.0], [-2.0]]])
+    driven = Driven(dynamics, InputPath(knots.double(), values.double(), interpolation="previous"))
+    y0 = torch.tensor([[1.0, 2.0]], dtype=torch.float64)
+    at = torch.tensor([times], dtype=torch.float64, requires_grad=True)
+    ys = solve(driven, y0, at).ys
+    stepped = solve(lambda t, y: driven(t, y), y0, at, solver="dopri5", rtol=1e-9, atol=1e-9).ys
+    weights = torch.arange(1, ys.numel() + 1).view_as(ys)
+    found, right = (torch.autograd.grad((y * weights).sum(), at)[0] for y in (ys, stepped))
+    torch.testing.assert_close(found, right, rtol=1e-5, atol=1e-6)
+
+
 def test_linear_between_sloping_inputs_is_stepped() -> None:
     """There its closed form for constant inputs does not hold."""
     driven = Driven(Linear(2, n_inputs=2).double(), InputPath(*knots()))

@@ -629,3 +629,18 @@ def test_times_that_need_no_gradient_here_are_times_like_others(solver: str) -> 
         ys = solve(DECAY.field, DECAY.y0, times, solver=solver).ys
         right = solve(DECAY.field, DECAY.y0, times.detach(), solver=solver).ys
     assert torch.equal(ys, right)
+
+
+@pytest.mark.parametrize("gradient", ["autograd", "checkpoint", "adjoint"])
+@pytest.mark.parametrize("solver", ["rk4", "dopri5", "leapfrog"])
+@pytest.mark.parametrize("end", [0.0, 1.0], ids=["without a way to go", "failed"])
+def test_a_row_that_is_nan_spoils_no_gradient(end: float, solver: str, gradient: str) -> None:
+    """Of a healthy row, also where the field knows its rows."""
+    rate = torch.tensor([[1.0], [math.nan]], dtype=torch.float64)
+    y0 = torch.ones(2, 2, dtype=torch.float64, requires_grad=True)
+    times = torch.tensor([[0.0, 1.0], [0.0, end]], dtype=torch.float64)
+    options = {"solver": solver, "gradient": gradient, "n_steps": 100, "rtol": 1e-6}
+    ys = solve(lambda t, y: -rate * y, y0, times, on_failure="nan", **options).ys
+    (found,) = torch.autograd.grad(ys[0].sum(), y0)
+    right = torch.tensor([[1 + math.exp(-1)] * 2, [0.0, 0.0]], dtype=torch.float64)
+    torch.testing.assert_close(found, right, rtol=1e-4, atol=1e-6)

@@ -246,6 +246,38 @@ def test_failed_row_leaves_the_others_right() -> None:
 
 
 @pytest.mark.parametrize("solver", ["euler_maruyama", "milstein"])
+def test_rows_at_their_ends_are_not_asked_beyond(solver: str) -> None:
+    """A bridge's drift is infinite at its end, as of a row that ends before its companions."""
+    ends = torch.tensor([0.5, 1.0], dtype=F64)
+    pull = torch.ones(2, dtype=F64, requires_grad=True)
+
+    class Bridge(Dynamics):
+        noise_type, autonomous = "additive", False
+
+        def __init__(self, rows: list[int]) -> None:
+            super().__init__(1)
+            self.end, self.pull = ends[rows, None], pull[rows, None]
+
+        def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+            return self.pull * (1 - state) / (self.end - t)
+
+        def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+            return 0.1 * torch.ones_like(state)[..., None]
+
+    def solved(rows: list[int]) -> Tensor:
+        times = ends[rows, None] * torch.tensor([0.0, 0.45, 1.0], dtype=F64)
+        keys = torch.tensor([5, 6])[rows]
+        y0 = torch.zeros(len(rows), 1, dtype=F64)
+        return solve(Bridge(rows), y0, times, solver=solver, seed=keys, step=0.1).ys
+
+    both = solved([0, 1])
+    for row in (0, 1):
+        torch.testing.assert_close(both[row], solved([row])[0])
+    (by_pull,) = torch.autograd.grad(both.sum(), pull)
+    assert torch.isfinite(by_pull).all()
+
+
+@pytest.mark.parametrize("solver", ["euler_maruyama", "milstein"])
 def test_gradients_are_those_of_the_path(solver: str) -> None:
     """The derivative to drift, diffusion and start agrees with finite differences."""
     y0 = torch.tensor([[0.5], [1.5]], dtype=F64, requires_grad=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -220,6 +221,28 @@ def test_gradients_are_right(field: Field) -> None:
     y0 = torch.tensor([[0.5, -1.0], [1.5, 0.2]], dtype=F64, requires_grad=True)
     rate = torch.tensor(0.7, dtype=F64, requires_grad=True)
     assert torch.autograd.gradcheck(states, (y0, rate))
+
+
+@pytest.mark.parametrize("gradient", ["autograd", "checkpoint", "adjoint"])
+@pytest.mark.parametrize("half", [0, 1], ids=["velocity by position", "force by velocity"])
+def test_what_is_zero_yet_has_a_gradient(half: int, gradient: Any) -> None:
+    """The one that it has in the limit, where the equations are seen to be implicit."""
+    start = torch.tensor([[1.0, 0.3]], dtype=torch.float64)
+    times = torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    def found(value: float) -> Tensor:
+        rate = torch.tensor(value, dtype=torch.float64, requires_grad=True)
+
+        def field(t: Tensor, y: Tensor) -> Tensor:
+            q, p = y.chunk(2, -1)
+            return torch.cat([p + (1 - half) * rate * q, -q - half * rate * p], -1)
+
+        options: dict[str, Any] = {"solver": "leapfrog", "n_steps": 10, "gradient": gradient}
+        ys = solve(field, start, times, **options).ys
+        (slope,) = torch.autograd.grad(ys[0, 1, 0], rate)
+        return slope
+
+    torch.testing.assert_close(found(0.0), found(1e-9), rtol=1e-6, atol=0)
 
 
 def test_one_failing_row_of_64_leaves_63_right() -> None:

@@ -111,8 +111,10 @@ class _Backward:
             self._field, pair, clock, self.whole, self.options, integral, self.lengths
         )
         self.lengths = integral.lengths
-        self._check_status(solution.status, k)
-        y, a = _parted(solution.ys[:, -1])
+        # Rows without a way to go may be where their slope is infinite.
+        still = clock.span == 0
+        self._check_status(torch.where(still, Solver.OK, solution.status), k)
+        y, a = _parted(torch.where(column(still, pair), pair, solution.ys[:, -1]))
         known = self.ys[:, k - 1]
         self.worst = max(self.worst, float(((y - known).abs() / (1 + known.abs())).amax()))
         return a * column(size, a)

@@ -44,10 +44,11 @@ def stood_in(failed: Tensor, values: Tensor) -> Tensor:
 
     A solve is repeated with the result so that a failed row takes part with harmless numbers:
     hiding its own by a mask would leave products of zero and infinity in the gradients of
-    parameters that all rows share.
+    parameters that all rows share. No gradient reaches the healthy row from there, where a field
+    that knows its rows may be infinite.
     """
     healthy = int(failed.int().argmin())
-    return torch.where(column(failed, values), values[healthy], values)
+    return torch.where(column(failed, values), values[healthy].detach(), values)
 
 
 def apart(rows: Tensor, y0: Tensor, times: Tensor) -> tuple[Tensor, Tensor]:

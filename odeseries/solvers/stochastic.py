@@ -160,13 +160,13 @@ class StochasticStep(Solver):
     ) -> Tensor:
         """States on the base grid, (batch, n_steps + 1, ...)."""
         states, total = [y0], int(counts.max()) if len(y0) else 0
+        origin = grid.start, y0.detach()
         for first in range(0, total, noise.block()):
             drawn = noise.increments(first, min(noise.block(), total - first))
             for k, unit in enumerate(drawn.unbind(1), first):
-                # A row at its end goes on with steps of length 0.
-                h = torch.where(counts > k, grid.step, 0)
-                t = grid.start + counts.clamp(max=k) * grid.step
-                states.append(self.advance(equation, _stage(t, h, h, states[-1], unit, shape)))
+                step = grid.start + k * grid.step, grid.step, grid.step, states[-1]
+                at = _stage(*_moving(counts > k, origin, *step), unit, shape)
+                states.append(_kept(counts > k, self.advance(equation, at), states[-1]))
         return torch.stack(states, 1)
 
     def _side(
@@ -183,12 +183,13 @@ class StochasticStep(Solver):
         if not columns:
             return ys
         unit = noise.within(plan.base[:, columns], plan.share[:, columns])
-        reached = list(ys.unbind(1))
+        reached, origin = list(ys.unbind(1)), (grid.start, ys[:, 0].detach())
         for j, drawn in zip(columns, unit.unbind(1), strict=True):
             t = grid.start + plan.base[:, j] * grid.step
-            h = plan.share[:, j] * grid.step
-            scale = torch.where(h == 0, 0, grid.step)
-            reached[j] = self.advance(equation, _stage(t, h, scale, reached[j], drawn, shape))
+            step = t, plan.share[:, j] * grid.step, grid.step, reached[j]
+            moving = plan.share[:, j] > 0
+            at = _stage(*_moving(moving, origin, *step), drawn, shape)
+            reached[j] = _kept(moving, self.advance(equation, at), reached[j])
         return torch.stack(reached, 1)
 
     def _stats(self, plan: Plan) -> SolverStats:
@@ -293,6 +294,28 @@ def _noise_shape(equation: Equation, y0: Tensor, grid: Grid) -> torch.Size:
     t = column(grid.start, y0).to(y0.dtype)
     shape = equation.noise.diffusion(t, y0).shape
     return torch.Size([*shape[1:-2], shape[-1]])
+
+
+def _moving(
+    moving: Tensor,
+    origin: tuple[Tensor, Tensor],
+    t: Tensor,
+    h: Tensor,
+    scale: Tensor,
+    y: Tensor,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A step in which rows at rest have length 0, from where they started.
+
+    The equation may be infinite where they are: it has only to exist up to there.
+    """
+    start, y0 = origin
+    t, h, scale = (torch.where(moving, a, b) for a, b in ((t, start), (h, 0), (scale, 0)))
+    return t, h, scale, torch.where(column(moving, y), y, y0)
+
+
+def _kept(moving: Tensor, after: Tensor, before: Tensor) -> Tensor:
+    """States after a step, of rows at rest those before it."""
+    return torch.where(column(moving, after), after, before)
 
 
 def _stage(

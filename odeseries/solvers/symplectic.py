@@ -9,6 +9,9 @@ from torch import Tensor
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import SolveOptions, SolverStats, VectorField
+from odeseries.nets import rolled_up
+from odeseries.solvers.dependencies import dependencies
+from odeseries.solvers.gradients import input_gradients
 from odeseries.solvers.pacing import FixedPace
 from odeseries.solvers.runge_kutta import FixedRows
 from odeseries.solvers.stepping import Scheme, Step
@@ -18,6 +21,8 @@ __all__ = ["Leapfrog"]
 
 ROUNDS = 4
 """Evaluations spent on each of the two implicit equations of a step."""
+SAME = 16
+"""Rounding errors by which derivatives may differ that are the same."""
 HERMITE = ((1.0, -2.0, 1.0), (0.0, 3.0, -2.0), (0.0, -1.0, 1.0))
 """Cubic of the slope at the start, the change, and the slope at the end of a step."""
 
@@ -39,7 +44,8 @@ class Leapfrog(FixedRows):
     damped or a general Hamiltonian one, is integrated by the generalised leapfrog: the two
     implicit equations are solved by four rounds of fixed-point iteration, which takes seven
     evaluations a step. Whether the rounds are needed is seen from the first two evaluations of
-    each half, which agree to the last bit where they are not.
+    each half, which agree to the last bit where they are not, and at the first step from their
+    derivatives by what is learned, such as a damping that is zero yet.
 
     Symplectic: the energy of a conservative field oscillates, but does not drift over long
     spans, where that of Runge-Kutta methods does. With the iteration this holds as far as it
@@ -61,8 +67,7 @@ class Leapfrog(FixedRows):
 
     def scheme(self, options: SolveOptions) -> Scheme:
         """Kick, drift and kick."""
-        del options
-        return _KickDriftKick()
+        return _KickDriftKick(options.parameters)
 
     def check(self, y0: Tensor) -> None:
         """Refuse a state that can't be positions and velocities."""
@@ -82,7 +87,8 @@ class Leapfrog(FixedRows):
 class _KickDriftKick:
     """The scheme, which remembers whether the field has called for iteration."""
 
-    def __init__(self) -> None:
+    def __init__(self, parameters: tuple[Tensor, ...]) -> None:
+        self.parameters = parameters
         self.explicit = True
         self.evaluations = [0]
 
@@ -119,7 +125,13 @@ class _KickDriftKick:
         same_velocity, later_force = asked(t + h, q, middle)
         fixed = (same_force == force).all() & (same_velocity == velocity).all()
         # The one transfer to the host in a step.
-        return torch.cat([q, middle + h / 2 * later_force], -1) if bool(fixed) else None
+        if not bool(fixed):
+            return None
+        if len(self.evaluations) == 1 and slope.requires_grad:
+            with rolled_up():
+                if _hidden(asked.field, self.parameters, t, h, y, q, middle):
+                    return None
+        return torch.cat([q, middle + h / 2 * later_force], -1)
 
     def stats(self, counts: Tensor, before: int) -> SolverStats:
         """Work of every row that has taken so many steps."""
@@ -137,6 +149,49 @@ class _Asked:
         self.count += 1
         velocity, force = self.field(t, torch.cat([q, p], -1)).chunk(2, -1)
         return velocity, force
+
+
+def _hidden(
+    field: VectorField,
+    parameters: tuple[Tensor, ...],
+    t: Tensor,
+    h: Tensor,
+    y: Tensor,
+    q: Tensor,
+    middle: Tensor,
+) -> bool:
+    """Whether the equations of an explicit step to ``q`` are implicit in what is learned.
+
+    A damping that is zero changes no force, but its derivative does.
+    """
+    field, learned = dependencies(field, t, y, parameters)
+    if not learned:
+        return False
+    before, p = y.detach().chunk(2, -1)
+    after, middle = q.detach(), middle.detach()
+
+    def asked(t: Tensor, q: Tensor, p: Tensor, half: int) -> Tensor:
+        """Half of a slope."""
+        return field(t, torch.cat([q, p], -1)).chunk(2, -1)[half]
+
+    return _differ(asked(t, before, middle, 0), asked(t + h, after, middle, 0), learned) or (
+        _differ(asked(t + h, after, middle, 1), asked(t + h, after, p, 1), learned)
+    )
+
+
+def _differ(one: Tensor, other: Tensor, learned: tuple[Tensor, ...]) -> bool:
+    """Whether derivatives of two values of a field differ, in one direction of them."""
+    direction = torch.arange(one.numel(), device=one.device).to(one.dtype).cos().view_as(one)
+    pairs = zip(*(input_gradients([x], [direction], learned) for x in (one, other)), strict=True)
+    for a, b in pairs:
+        if a is None or b is None:
+            if a is not b:
+                return True
+            continue
+        least = SAME * torch.finfo(a.dtype).eps * torch.maximum(a.abs(), b.abs()).amax()
+        if bool(((a - b).abs() > least).any()):
+            return True
+    return False
 
 
 def _iterated(asked: _Asked, t: Tensor, h: Tensor, y: Tensor, slope: Tensor) -> Tensor:
