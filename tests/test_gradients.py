@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from odeseries import GradientWarning, SolverError, solve
+from odeseries import GradientWarning, SolverError, solve, solve_event
 from odeseries.cnf.velocity import Velocity
 from odeseries.driving import Driven, InputPath
 from odeseries.dynamics import MLP, SDE, Hamiltonian, Linear, SecondOrder
@@ -636,3 +636,25 @@ def test_a_single_time_moves_nothing(gradient: Any) -> None:
     by_times, by_start = torch.autograd.grad(ys.sum(), (times, y0))
     assert bool((by_times == 0).all())
     assert bool((by_start == 1).all())
+
+
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is:DeprecationWarning")  # torch's own
+def test_forward_mode_is_right_or_refused() -> None:
+    """By states and rates it is right; by times, and of events, it is not known."""
+    y0, times = torch.ones(1, 1, dtype=torch.float64), torch.tensor([0.0, 1.0], dtype=torch.float64)
+    one = torch.ones_like
+
+    def end(y0: Tensor) -> Tensor:
+        return solve(lambda t, y: -y, y0, times, **TIGHT).ys[:, -1]
+
+    (_, found) = torch.func.jvp(end, (y0,), (one(y0),))
+    torch.testing.assert_close(found, y0 * math.exp(-1), rtol=1e-6, atol=0)
+    with pytest.raises(SolverError, match="no derivatives by the times in forward mode"):
+        torch.func.jvp(lambda t: solve(lambda t, y: -y, y0, t).ys, (times,), (one(times),))
+
+    def crossing(level: Tensor) -> Tensor:
+        return solve_event(lambda t, y: -y, y0, times, lambda t, y: y[:, 0] - level).times
+
+    level = torch.tensor(0.5, dtype=torch.float64)
+    with pytest.raises(SolverError, match="no derivatives of an event in forward mode"):
+        torch.func.jvp(crossing, (level,), (one(level),))

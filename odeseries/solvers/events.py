@@ -29,6 +29,7 @@ from odeseries.solvers.solve import (
     check_state,
     checked_field,
     explained,
+    moves_forward,
     per_row,
     solved,
     untouched,
@@ -320,6 +321,11 @@ def _differentiable(
         usual, t = stood_in(~found, states), stood_in(~found, at)
     t = column(t, states).to(states.dtype)
     value = event(t, usual)
+    if moves_forward(value):
+        raise SolverError(
+            "There are no derivatives of an event in forward mode: take those in reverse mode, by "
+            "torch.autograd.grad or backward()."
+        )
     if not value.requires_grad:
         return at, states
     speed, slope = _speed(field, event, t, usual.detach())

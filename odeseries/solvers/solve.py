@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from odeseries import plugins
 from odeseries.errors import CompileError, IntegrationError, SolverError
@@ -80,8 +81,8 @@ def solve(
         states, and so are the flow and the inputs of a driven dynamics: far from zero, as with
         seconds since 1970 in float32, which are 128 s apart, it loses its digits. Subtract an
         origin from the times beforehand. Ordinary dynamics solved by the package's own
-        methods have derivatives by them, whatever the steps: those of the exact solution, which
-        are the slopes of the states found.
+        methods have derivatives by them, first and second ones, whatever the steps: those of the
+        exact solution, which are the slopes of the states found.
     solver : str, Solver class or Solver, default="rk4"
         Method. Those of torchdiffeq, such as ``"torchdiffeq:dopri5"``, are made for shared
         times, the package's own for private ones. A stochastic dynamics is integrated by
@@ -243,7 +244,7 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
             f"y0 has the shape {tuple(y0.shape)} and dtype {y0.dtype}: give floating-point states "
             f"of shape (batch, ..., dim)."
         )
-    if y0.shape[-1] == 0:
+    if 0 in y0.shape[1:]:
         raise SolverError(
             f"y0 has the shape {tuple(y0.shape)}, without a coordinate: there is nothing to solve."
         )
@@ -257,6 +258,8 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
 def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
     """Check times and bring them to (batch, n_times), padding set to the last valid time."""
     _check_places(y0, times=times, mask=mask)
+    if times.is_complex() or times.dtype == torch.bool:
+        raise SolverError(f"times has the dtype {times.dtype}: give real numbers.")
     exact = times.dtype if times.is_floating_point() else torch.float64
     times = times.to(torch.promote_types(exact, y0.dtype))
     shape = tuple(times.shape)
@@ -316,12 +319,22 @@ def _filled(times: Tensor, mask: Tensor) -> Tensor:
     return torch.where(used[:, None], valid.gather(1, following), 0)
 
 
+def moves_forward(x: Tensor) -> bool:
+    """Whether a tensor carries a derivative in forward mode, as in ``torch.func.jvp``."""
+    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]  # torch
+
+
 def _check_times(method: Solver, times: Tensor) -> None:
     """Refuse derivatives that a path of a Brownian motion does not have."""
     if method.noise_types and times.requires_grad and torch.is_grad_enabled():
         raise SolverError(
             f"{type(method).__name__} gives no derivatives by the times, which the path of a "
             f"stochastic dynamics does not have: give times.detach()."
+        )
+    if moves_forward(times):
+        raise SolverError(
+            "There are no derivatives by the times in forward mode: take those in reverse mode, by "
+            "torch.autograd.grad or backward()."
         )
 
 
