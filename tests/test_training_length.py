@@ -11,6 +11,8 @@ import pytest
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {"n_rows": 4, "n_lags": 2, "seasonality": None, "random_state": 0}
 BLIND: dict[str, Any] = TINY | {"validation_fraction": 0}
 TRAINED = [
