@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,12 +12,11 @@ import torch
 
 import odeseries as ode
 
-FEW: dict[str, Any] = {
+FEW = {
     "odeseries.phases.LEAST_STEPS_PER_EPOCH": 2,
     "odeseries.phases.FEWEST_AT_START": 64,
     "odeseries.holding_out.HELD_WINDOWS": 32,
     "odeseries.holding_out.HIDDEN_WINDOWS": 16,
-    "odeseries.cnf.training.LEAST_STEPS": {"flow_matching": 10, "likelihood": 4},
 }
 FAST = {"max_epochs": 1, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
 

@@ -18,8 +18,6 @@ from sklearn.preprocessing import StandardScaler
 
 import odeseries as ode
 
-pytestmark = pytest.mark.usefixtures("few_windows")
-
 SMALL = {
     "base": "normal",
     "preprocessing": "standard",
@@ -263,7 +261,7 @@ def test_costs_of_paths_shorten_them() -> None:
     X = np.random.default_rng(0).gamma(1.0, size=(100, 1))
     moved = []
     for weight in (0.0, 10.0):
-        model = _small(objective="likelihood", kinetic=weight, jacobian=weight, max_epochs=15)
+        model = _small(objective="likelihood", kinetic=weight, jacobian=weight, max_epochs=3)
         inner = (X - X.mean()) / X.std()
         moved.append(np.abs(model.fit(X).transform(X) - inner).mean())
     assert moved[1] < 0.7 * moved[0]
