@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,6 +12,12 @@ import torch
 
 import odeseries as ode
 
+FEW = {
+    "odeseries.phases.LEAST_STEPS_PER_EPOCH": 2,
+    "odeseries.phases.FEWEST_AT_START": 64,
+    "odeseries.holding_out.HELD_WINDOWS": 32,
+    "odeseries.holding_out.HIDDEN_WINDOWS": 16,
+}
 FAST = {"max_epochs": 1, "patience": 3, "random_state": 0, "n_rows": 16, "n_lags": 4}
 
 
@@ -23,6 +32,22 @@ def errors_from(cutoff: float, model: ode.BaseForecaster, panel: pd.DataFrame) -
 def one_thread() -> None:
     """Small tensors are fastest on one thread."""
     torch.set_num_threads(1)
+
+
+@contextmanager
+def few() -> Iterator[None]:
+    """Fits by few windows an epoch, to begin with and to judge by, which small data need."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, number in FEW.items():
+            patch.setattr(name, number)
+        yield
+
+
+@pytest.fixture(scope="module")
+def few_windows() -> Iterator[None]:
+    """For the laws of a module that hold of any fit."""
+    with few():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -46,10 +71,12 @@ def panel() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def wave_model(wave: pd.Series) -> ode.LatentODEForecaster:
     """Fitted on the wave."""
-    return ode.LatentODEForecaster("60D", **FAST).fit(wave)
+    with few():
+        return ode.LatentODEForecaster("60D", **FAST).fit(wave)
 
 
 @pytest.fixture(scope="session")
 def panel_model(panel: pd.DataFrame) -> ode.LatentODEForecaster:
     """Fitted on the panel."""
-    return ode.LatentODEForecaster(2.0, **FAST).fit(panel)
+    with few():
+        return ode.LatentODEForecaster(2.0, **FAST).fit(panel)

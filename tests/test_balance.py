@@ -10,6 +10,8 @@ import torch
 import odeseries as ode
 from odeseries.forecasters.network import FlowNetwork, balanced
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 COUNT = torch.tensor([1000.0, 10.0, 1.0, 0.0])
 
 

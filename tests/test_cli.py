@@ -15,6 +15,8 @@ import odeseries as ode
 from odeseries.__main__ import main
 from odeseries.csv_tables import _times, read_table
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 
 class Quick(ode.LatentODEForecaster):
     """The latent ODE, trained for one epoch."""

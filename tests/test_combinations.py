@@ -11,6 +11,8 @@ import pytest
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {
     "hidden": 4,
     "n_rows": 4,

@@ -22,6 +22,8 @@ from odeseries.testing.dynamics import SUITE as DYNAMICS
 from odeseries.testing.forecasters import SUITE as FORECASTERS
 from odeseries.testing.solvers import SUITE as SOLVERS
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 COUNTER = itertools.count(1)
 
 

@@ -18,6 +18,8 @@ import odeseries as ode
 from odeseries.frames import read_frame, read_queries
 from tests.conftest import FAST
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 N = 120
 
 
@@ -36,7 +38,7 @@ def driven() -> tuple[pd.DataFrame, pd.Series]:
 def driven_model(driven: tuple[pd.DataFrame, pd.Series]) -> ode.LatentODEForecaster:
     """Fitted on the first hundred rows."""
     X, y = driven
-    params = {**FAST, "max_epochs": 2, "learning_rate": 1e-2, "seasonality": None}
+    params = {**FAST, "max_epochs": 6, "learning_rate": 1e-2, "seasonality": None}
     return ode.LatentODEForecaster("60D", **params).fit(X[:100], y[:100])
 
 

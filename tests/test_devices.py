@@ -22,7 +22,10 @@ GRADIENTS = ("autograd", "checkpoint", "adjoint")
 FIXED = ("euler", "midpoint", "heun", "rk4", "leapfrog")
 ADAPTIVE = ("dopri5", "tsit5")
 DIM = 4
-pytestmark = pytest.mark.filterwarnings("ignore::odeseries.GradientWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::odeseries.GradientWarning"),
+    pytest.mark.usefixtures("few_windows"),
+]
 
 
 @pytest.fixture

@@ -13,6 +13,8 @@ from sklearn.exceptions import NotFittedError
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 mpl.use("Agg")
 
 TINY: dict[str, Any] = {

@@ -15,6 +15,8 @@ from odeseries.driving import InputPath, Waves
 from odeseries.panel import Panel
 from odeseries.scenarios import scenarios
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 SMALL: dict[str, Any] = {
     "dynamics": "mlp",
     "dynamics_params": {"hidden": 16, "depth": 1},
@@ -29,7 +31,7 @@ SMALL: dict[str, Any] = {
     "seasonality": None,
     "random_state": 0,
 }
-SHORT: dict[str, Any] = {"validation_fraction": 0.2, "max_epochs": 1}
+SHORT: dict[str, Any] = {"validation_fraction": 0.2, "max_epochs": 4}
 FORECASTERS: dict[str, tuple[Any, dict[str, Any]]] = {
     "latent_ode": (ode.LatentODEForecaster, {"latent_dim": 4, **SHORT}),
     "neural_ode": (ode.NeuralODEForecaster, {"solver": "midpoint"}),

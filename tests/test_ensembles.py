@@ -15,6 +15,8 @@ import torch
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 ASKED = [10.5, 40.0, 42.5]
 
 

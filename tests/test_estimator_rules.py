@@ -19,6 +19,8 @@ from sklearn.utils import estimator_checks
 import odeseries as ode
 from odeseries import plugins
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {
     "max_epochs": 1,
     "n_rows": 8,

@@ -18,6 +18,8 @@ import torch
 import odeseries as ode
 from tests.conftest import FAST
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 PARAMS: dict[str, Any] = {**FAST, "seasonality": None, "hidden": 16, "latent_dim": 8}
 DAY = 86400
 

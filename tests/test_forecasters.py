@@ -17,6 +17,8 @@ import odeseries as ode
 from odeseries.nets import Perceptron
 from tests.conftest import FAST
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 YEAR = 365.25 * 86400.0
 BRIEF = FAST | {"validation_fraction": 0, "n_steps": 3}
 
@@ -237,7 +239,7 @@ def test_the_score_is_the_skill_against_climatology(
     wave: pd.Series, panel: pd.DataFrame, panel_model: ode.LatentODEForecaster
 ) -> None:
     """Below 1; above 0 for a learned wave; defined for unseen series, alone or among others."""
-    model = ode.LatentODEForecaster("60D", random_state=0, max_epochs=5).fit(wave.iloc[:120])
+    model = ode.LatentODEForecaster("60D", random_state=0, max_epochs=25).fit(wave.iloc[:120])
     assert 0.3 < model.score(wave.iloc[120:135]) < 1
     unseen = panel.rename(index=lambda i: f"new {i}", level=0)
     assert panel_model.score(unseen) < 1
@@ -275,12 +277,13 @@ def test_the_ode_rnn_forecasts(panel: pd.DataFrame, dynamics: str) -> None:
 
 @pytest.mark.parametrize("dynamics", ["linear", "mlp"])
 def test_the_evidence_bound_trains(panel: pd.DataFrame, dynamics: str) -> None:
-    """The paper's objective lowers its own loss."""
+    """The paper's objective lowers its own loss, by more than the draws of an epoch tell."""
+    length = {"validation_fraction": 0, "n_steps": 16, "batch_size": 160, "learning_rate": 1e-2}
     model = ode.LatentODEForecaster(
-        2.0, dynamics=dynamics, head="gaussian", objective="elbo", **FAST | {"max_epochs": 3}
+        2.0, dynamics=dynamics, head="gaussian", objective="elbo", **FAST | length
     ).fit(panel)
     losses = model.history_["loss"]
-    assert losses.iloc[-1] < losses.iloc[0]
+    assert losses.iloc[-1] < losses.iloc[0] - 0.3
     assert np.isfinite(model.predict([11.0])).all(axis=None)
 
 

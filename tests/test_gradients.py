@@ -541,29 +541,38 @@ def test_what_comes_before_the_start_and_is_a_parameter_counts_once(gradient: st
     assert difference(found(gradient), found("autograd")) < 1e-10
 
 
-@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
-@pytest.mark.parametrize(
-    "options", [TIGHT, {"solver": "rk4", "n_steps": 200}], ids=["dopri5", "rk4"]
-)
-def test_derivatives_by_the_times_where_inputs_jump(options: dict[str, Any], gradient: Any) -> None:
-    """They are the finite differences of the exact solution, whatever the steps make of a jump."""
+def jumped(times: Tensor, **options: Any) -> Tensor:
+    """A weighted sum of the answers at times, under an input that jumps."""
     dynamics = made(lambda: MLP(2, n_inputs=1, hidden=6))
     values = torch.tensor([1.0, -2.0, 1.5, -1.0], dtype=torch.float64)[None, :, None]
     knots = torch.tensor([[0.3, 0.8, 1.5, 2.2]], dtype=torch.float64)
     driven = Driven(dynamics, InputPath(knots, values, interpolation="previous"))
+    ys = solve(driven, torch.ones(1, 2, dtype=torch.float64), times, **options).ys
+    return (ys * torch.arange(1, 9, dtype=torch.float64).view(1, 4, 2)).sum()
+
+
+@pytest.fixture(scope="module")
+def by_jumped_times() -> tuple[Tensor, Tensor]:
+    """Times, and the finite differences of the exact solution by them."""
     times = torch.tensor([[0.0, 0.7, 1.1, 2.5]], dtype=torch.float64)
-
-    def loss(times: Tensor, **options: Any) -> Tensor:
-        ys = solve(driven, torch.ones(1, 2, dtype=torch.float64), times, **options).ys
-        return (ys * torch.arange(1, 9, dtype=torch.float64).view(1, 4, 2)).sum()
-
     shifts = 1e-4 * torch.eye(4, dtype=torch.float64)[:, None]
     finely: dict[str, Any] = {"solver": "dopri5", "rtol": 1e-10, "atol": 1e-10}
     with torch.no_grad():
-        apart = [float(loss(times + d, **finely) - loss(times - d, **finely)) for d in shifts]
-    right = torch.tensor([apart], dtype=torch.float64) / 2e-4
-    times.requires_grad_()
-    (found,) = torch.autograd.grad(loss(times, gradient=gradient, **options), times)
+        apart = [float(jumped(times + d, **finely) - jumped(times - d, **finely)) for d in shifts]
+    return times, torch.tensor([apart], dtype=torch.float64) / 2e-4
+
+
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+@pytest.mark.parametrize(
+    "options", [TIGHT, {"solver": "rk4", "n_steps": 200}], ids=["dopri5", "rk4"]
+)
+def test_derivatives_by_the_times_where_inputs_jump(
+    by_jumped_times: tuple[Tensor, Tensor], options: dict[str, Any], gradient: Any
+) -> None:
+    """They are the finite differences of the exact solution, whatever the steps make of a jump."""
+    given, right = by_jumped_times
+    times = given.clone().requires_grad_()
+    (found,) = torch.autograd.grad(jumped(times, gradient=gradient, **options), times)
     torch.testing.assert_close(found, right, rtol=1e-3, atol=1e-3)
 
 

@@ -19,6 +19,8 @@ from odeseries import plugins
 from odeseries.plugins import Registry
 from tests.fake_plugins import GOOD, registry_of, write_distribution
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {
     "max_epochs": 1,
     "batch_size": 32,

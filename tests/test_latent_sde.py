@@ -18,6 +18,8 @@ from odeseries.forecasters.posteriors import Gaussian, Given, Matched, Posterior
 from odeseries.interfaces import Dynamics
 from tests.test_path_laws import OrnsteinUhlenbeck
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 QUICK: dict[str, Any] = {
     "latent_dim": 2,
     "hidden": 8,
@@ -51,7 +53,7 @@ def rows(name: int, times: list[float]) -> pd.MultiIndex:
 @pytest.fixture(scope="module")
 def model() -> ode.LatentSDEForecaster:
     """Fitted on walks, long enough to know how fast they spread."""
-    changes = {"max_epochs": 6, "batch_size": 32, "kl_warmup": 10, "learning_rate": 0.01}
+    changes = {"max_epochs": 12, "batch_size": 32, "kl_warmup": 10, "learning_rate": 0.01}
     params = {**QUICK, "n_paths": 128, **changes}
     return ode.LatentSDEForecaster(2.0, **params).fit(walks(12))
 

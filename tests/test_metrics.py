@@ -18,6 +18,8 @@ import odeseries as ode
 from odeseries import metrics
 from odeseries.metrics import LEVELS
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 ROW, COLUMN = np.zeros(3), np.zeros((3, 1))
 
 

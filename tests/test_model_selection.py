@@ -20,6 +20,8 @@ from odeseries.errors import DataError
 from odeseries.metrics import LEVELS
 from odeseries.model_selection import PanelSplit, TimeSplit, backtest
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 MONTH = pd.Timedelta("30D")
 FORMS = ["dates", "zoned", "seconds", "differences", "numbers", "integers"]
 

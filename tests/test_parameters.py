@@ -15,6 +15,8 @@ from torch import Tensor, nn
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 
 class Level(ode.Model):
     """Normal distribution around a learned level."""

@@ -38,6 +38,8 @@ from odeseries import plugins
 from odeseries.encoding import Reader, Writer
 from odeseries.persistence import ALL_CODECS
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {
     "max_epochs": 1,
     "batch_size": 8,

@@ -13,6 +13,8 @@ from odeseries.forecasters.places import Everywhere, Observed
 from odeseries.sampling import WindowSampler
 from odeseries.windows import Batch
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 HEADS = ("quantile", "gaussian")
 
 

@@ -20,6 +20,8 @@ from sklearn.exceptions import NotFittedError
 import odeseries as ode
 from odeseries.plotting import plot_forecast, plot_history
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 mpl.use("agg")
 
 

@@ -29,6 +29,8 @@ from odeseries.checkpoints import Randomness, Store, fingerprint
 from odeseries.control import Budget, Control, as_callbacks
 from odeseries.training import Loop
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {
     "max_epochs": 4,
     "n_rows": 8,
@@ -341,6 +343,7 @@ def test_a_fit_takes_its_time_to_ten_percent(wave: pd.Series) -> None:
 SCRIPT = """
 import json, os, signal, sys
 import odeseries as ode
+from tests.conftest import few
 from tests.test_training import regular
 
 folder, phase, epoch, params = sys.argv[1], sys.argv[2], int(sys.argv[3]), json.loads(sys.argv[4])
@@ -351,7 +354,9 @@ def kill(record):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-ode.LatentODEForecaster(5.0, callbacks=kill, **params).fit(regular()).save(folder + "/model")
+with few():
+    model = ode.LatentODEForecaster(5.0, callbacks=kill, **params).fit(regular())
+model.save(folder + "/model")
 """
 
 

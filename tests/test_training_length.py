@@ -11,6 +11,8 @@ import pytest
 
 import odeseries as ode
 
+pytestmark = pytest.mark.usefixtures("few_windows")
+
 TINY: dict[str, Any] = {"n_rows": 4, "n_lags": 2, "seasonality": None, "random_state": 0}
 BLIND: dict[str, Any] = TINY | {"validation_fraction": 0}
 TRAINED = [
@@ -46,10 +48,12 @@ def test_every_member_is_trained_as_long() -> None:
 def test_a_longer_training_learns_more() -> None:
     """The step count reaches the network, not the record alone."""
     short, long = (
-        ode.LatentODEForecaster(2.0, n_steps=n, hidden=8, latent_dim=4, **BLIND).fit(series())
+        ode.LatentODEForecaster(
+            2.0, n_steps=n, hidden=8, latent_dim=4, batch_size=160, **BLIND
+        ).fit(series())
         for n in (2, 60)
     )
-    assert long.history_["loss"].iloc[-1] < short.history_["loss"].iloc[-1]
+    assert long.history_["loss"].iloc[-1] < 0.95 * short.history_["loss"].iloc[-1]
 
 
 def test_without_a_length_there_are_a_hundred_steps() -> None:
