@@ -16,7 +16,7 @@ from odeseries.solvers import solve
 from tests.ode_problems import IVP, IVPS, STIFF, van_der_pol
 
 ADAPTIVE = ["dopri5", "tsit5"]
-LADDER = (1e-3, 1e-6, 1e-9)
+LADDER = (1e-3, 1e-6, 1e-10)
 RUNGS = tuple(10.0**-k for k in range(3, 11))
 PROBLEMS = pytest.mark.parametrize("problem", IVPS, ids=lambda p: p.name)
 METHODS = pytest.mark.parametrize("solver", ADAPTIVE)
@@ -52,7 +52,7 @@ def own(solver: str, problem: IVP, tolerance: float) -> Tensor:
 @PROBLEMS
 @METHODS
 def test_solutions_agree_at_tight_tolerances(solver: str, problem: IVP) -> None:
-    """With the eighth-order method at the same tolerance, the least of the ladder."""
+    """With the eighth-order method at the same tolerance of 1e-10."""
     right = scipy(problem.name, "DOP853", LADDER[-1])
     torch.testing.assert_close(own(solver, problem, LADDER[-1]), right, rtol=1e-6, atol=1e-6)
 
@@ -60,7 +60,7 @@ def test_solutions_agree_at_tight_tolerances(solver: str, problem: IVP) -> None:
 @PROBLEMS
 @METHODS
 def test_errors_are_those_of_rk45_or_less(solver: str, problem: IVP) -> None:
-    """At most twice as large, in the geometric mean over six decades of tolerances."""
+    """At most twice as large, in the geometric mean over seven decades of tolerances."""
     ours, theirs = errors(solver, problem, LADDER)
     assert float((ours - theirs).mean()) < math.log10(2)
 
@@ -68,9 +68,9 @@ def test_errors_are_those_of_rk45_or_less(solver: str, problem: IVP) -> None:
 @PROBLEMS
 @METHODS
 def test_errors_fall_with_the_tolerances(solver: str, problem: IVP) -> None:
-    """At least four times for each tenfold, on average over six decades."""
+    """At least four times for each tenfold, on average over seven decades."""
     ours, _ = errors(solver, problem, LADDER)
-    assert float(ours[0] - ours[-1]) > 6 * math.log10(4)
+    assert float(ours[0] - ours[-1]) > 7 * math.log10(4)
 
 
 @pytest.mark.slow
