@@ -17,8 +17,6 @@ from odeseries.seasonality import validated_periods
 from odeseries.solvers import solve
 from odeseries.widths import Widths
 
-pytestmark = pytest.mark.usefixtures("few_windows")
-
 
 def test_quantiles_never_cross_and_pass_through_the_knots() -> None:
     """Whatever the raw outputs are."""

@@ -13,8 +13,6 @@ from odeseries import Regularised, SolverError, random_end, solve
 from odeseries.dynamics import MLP, Linear
 from odeseries.nets import seeded_weights
 
-pytestmark = pytest.mark.usefixtures("few_windows")
-
 MATRIX = torch.tensor([[-0.5, 2.0], [-1.0, 0.1]], dtype=torch.float64)
 TIGHT = {"solver": "dopri5", "rtol": 1e-10, "atol": 1e-10}
 
