@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import pytest
-
 from odeseries import plugins
 from odeseries.testing import conforms
-
-pytestmark = pytest.mark.usefixtures("few_windows")
 
 TestCheck = Callable[[], None]
 
