@@ -164,7 +164,8 @@ def _hidden(
 
     A damping that is zero changes no force, but its derivative does.
     """
-    field, learned = dependencies(field, t, y, parameters)
+    field, used = dependencies(field, t, y, parameters)
+    learned = tuple(x for x in used if x.numel())
     if not learned:
         return False
     before, p = y.detach().chunk(2, -1)
