@@ -29,8 +29,8 @@ from odeseries.solvers.solve import (
     check_state,
     checked_field,
     explained,
-    moves_forward,
     per_row,
+    refuse_forward,
     solved,
     untouched,
 )
@@ -321,11 +321,7 @@ def _differentiable(
         usual, t = stood_in(~found, states), stood_in(~found, at)
     t = column(t, states).to(states.dtype)
     value = event(t, usual)
-    if moves_forward(value):
-        raise SolverError(
-            "There are no derivatives of an event in forward mode: take those in reverse mode, by "
-            "torch.autograd.grad or backward()."
-        )
+    refuse_forward(value, "of an event")
     if not value.requires_grad:
         return at, states
     speed, slope = _speed(field, event, t, usual.detach())

@@ -256,7 +256,7 @@ def check_state(dynamics: object, y0: Tensor, on_failure: str) -> None:
 
 
 def per_row(times: Tensor, y0: Tensor, mask: Tensor | None) -> Tensor:
-    """Check times and bring them to (batch, n_times), padding set to the last valid time."""
+    """Check times and bring them to (batch, n_times), padding set to valid ones."""
     _check_places(y0, times=times, mask=mask)
     if times.is_complex() or times.dtype == torch.bool:
         raise SolverError(f"times has the dtype {times.dtype}: give real numbers.")
@@ -319,9 +319,14 @@ def _filled(times: Tensor, mask: Tensor) -> Tensor:
     return torch.where(used[:, None], valid.gather(1, following), 0)
 
 
-def moves_forward(x: Tensor) -> bool:
-    """Whether a tensor carries a derivative in forward mode, as in ``torch.func.jvp``."""
-    return forward_ad.unpack_dual(x).tangent is not None  # type: ignore[no-untyped-call]  # torch
+def refuse_forward(x: Tensor, which: str) -> None:
+    """Refuse a tensor that carries a derivative in forward mode, as in ``torch.func.jvp``."""
+    pair = forward_ad.unpack_dual(x)  # type: ignore[no-untyped-call]  # torch
+    if pair.tangent is not None:
+        raise SolverError(
+            f"There are no derivatives {which} in forward mode: take those in reverse mode, by "
+            f"torch.autograd.grad or backward()."
+        )
 
 
 def _check_times(method: Solver, times: Tensor) -> None:
@@ -331,11 +336,7 @@ def _check_times(method: Solver, times: Tensor) -> None:
             f"{type(method).__name__} gives no derivatives by the times, which the path of a "
             f"stochastic dynamics does not have: give times.detach()."
         )
-    if moves_forward(times):
-        raise SolverError(
-            "There are no derivatives by the times in forward mode: take those in reverse mode, by "
-            "torch.autograd.grad or backward()."
-        )
+    refuse_forward(times, "by the times")
 
 
 def _check_gradient(method: Solver, gradient: str) -> None:
