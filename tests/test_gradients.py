@@ -317,6 +317,29 @@ def test_a_failing_row_leaves_the_gradients_of_the_others(solver: str, gradient:
     assert difference(list(found), list(right)) < 1e-5
 
 
+@pytest.mark.parametrize("gradient", ["autograd", *OTHERS])
+@pytest.mark.parametrize("solver", ["dopri5", "rk4", "leapfrog"])
+@pytest.mark.parametrize("given", ["y0", "rate"])
+def test_gradients_of_nothing_but_failures_are_zero(given: str, solver: str, gradient: str) -> None:
+    """A loss of what is left, which is nothing, can go back all the same."""
+    y0 = torch.full((2, 2), 5.0, dtype=torch.float64, requires_grad=given == "y0")
+    rate = torch.tensor(3.0, dtype=torch.float64, requires_grad=given == "rate")
+    times = torch.tensor([0.0, 1.0, 2.0], dtype=torch.float64)
+    solution = solve(
+        lambda t, y: rate * y**3,
+        y0,
+        times,
+        solver=solver,
+        n_steps=50,
+        gradient=gradient,
+        on_failure="nan",
+    )
+    assert (solution.status != 0).all()
+    torch.nansum(solution.ys[:, 1:]).backward()
+    assert y0.grad is None or not y0.grad.any()
+    assert rate.grad is None
+
+
 @pytest.mark.parametrize("gradient", OTHERS)
 def test_rows_that_are_put_aside_keep_their_gradients(gradient: str) -> None:
     """Rows of very different spans, some of none, with repeated times, some padded."""

@@ -29,14 +29,18 @@ def status_of(*parts: Tensor) -> Tensor:
     return torch.where(torch.stack(finite).all(0), Solver.OK, Solver.NON_FINITE)
 
 
-def healed(failed: Tensor, ys: Tensor, again: Callable[[], Tensor]) -> Tensor:
+def healed(failed: Tensor, ys: Tensor, y0: Tensor, again: Callable[[], Tensor]) -> Tensor:
     """States of a solve in which rows failed, whose gradients are those of the healthy rows.
 
     What is infinite in failed rows would reach the gradients of parameters that all share, so
-    that the healthy ones are taken from ``again``, a solve without the others, if there are any.
+    that the healthy ones are taken from ``again``, a solve without the others. If all have failed,
+    there is a graph still, of gradients that are zero.
     """
-    ys = ys.detach()
-    return ys if bool(failed.all()) else torch.where(column(failed, ys), ys, again())
+    if not bool(failed.all()):
+        healthy = again()
+    else:
+        healthy = resting(y0, ys.shape[1]).requires_grad_(ys.requires_grad)
+    return torch.where(column(failed, ys), ys.detach(), healthy)
 
 
 def stood_in(failed: Tensor, values: Tensor) -> Tensor:

@@ -97,7 +97,7 @@ class RowSteps(Engine):
         def again() -> Tensor:
             return differentiable(self, field, *apart(failed, y0, times), options).ys
 
-        return replace(solution, ys=healed(failed, solution.ys, again))
+        return replace(solution, ys=healed(failed, solution.ys, y0, again))
 
 
 class FixedRows(RowSteps):

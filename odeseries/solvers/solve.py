@@ -423,7 +423,7 @@ def _closed(dynamics: Dynamics, y0: Tensor, times: Tensor) -> Solution:
         def again() -> Tensor:
             return _flow(dynamics, *apart(failed, y0, clock))
 
-        ys = healed(failed, ys, again)
+        ys = healed(failed, ys, y0, again)
     return Solution(ys, no_work(len(y0), y0.device), status)
 
 

@@ -135,7 +135,7 @@ class StochasticStep(Solver):
                 rest = grid.stopped(failed)
                 return self._march(equation, stood_in(failed, y0), rest, Plan.of(rest))[0]
 
-            ys = healed(failed, ys, again)
+            ys = healed(failed, ys, y0, again)
         return Solution(ys, self._stats(plan), status)
 
     def _march(

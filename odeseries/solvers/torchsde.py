@@ -84,7 +84,7 @@ class TorchSDE(Solver):
         def again() -> Tensor:
             return self._grouped(problem, (problem.counts > 0) & ~failed).ys
 
-        return replace(solution, ys=healed(failed, solution.ys, again))
+        return replace(solution, ys=healed(failed, solution.ys, problem.y0, again))
 
     def _grouped(self, problem: _Problem, rows: Tensor) -> Solution:
         """Solve some of the rows; the others rest where they start."""
