@@ -531,6 +531,21 @@ def test_a_field_that_changes_its_states_in_place_is_refused(solver: str) -> Non
         solve_event(lambda t, y: y.neg_(), y0, times, lambda t, y: y[:, 0] - 0.5, solver=solver)
 
 
+@pytest.mark.parametrize("solver", [*OWN, "dopri5", "tsit5", "leapfrog", "torchdiffeq:scipy_rk45"])
+def test_a_field_may_write_its_slopes_into_one_buffer(solver: str) -> None:
+    """The same states as of a field that returns new ones."""
+    times, y0 = private_times(), SEASONAL.y0.repeat(1, 2)
+    buffer = torch.empty_like(y0)
+
+    def filled(t: Tensor, y: Tensor) -> Tensor:
+        return buffer.copy_(SEASONAL.field(t, y).broadcast_to(y.shape))
+
+    found, right = (
+        solve(field, y0, times, solver=solver, n_steps=20).ys for field in (filled, SEASONAL.field)
+    )
+    assert torch.equal(found, right)
+
+
 def test_padding_must_follow_the_first_time() -> None:
     """The first time of a row is that of its initial state."""
     mask = torch.tensor([[1, 1], [0, 1]], dtype=torch.bool)

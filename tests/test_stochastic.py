@@ -197,6 +197,34 @@ def test_three_thousand_steps() -> None:
     assert float(ys[:, 1].std()) == pytest.approx(math.sqrt(2999.5), rel=4 / math.sqrt(1000))
 
 
+class Buffered(Geometric):
+    """The same, in one buffer for the drift and one for the diffusion."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim)
+        self.buffers = torch.empty(2, 3, dim, dtype=F64)
+
+    def forward(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Fill the first."""
+        return self.buffers[0].copy_(super().forward(t, state))
+
+    def diffusion(self, t: Tensor, state: Tensor, inputs: Tensor | None = None) -> Tensor:
+        """Fill the second."""
+        return self.buffers[1].copy_(super().diffusion(t, state))
+
+
+@pytest.mark.parametrize("solver", ["euler_maruyama", "milstein", "stochastic_heun"])
+def test_drift_and_diffusion_may_be_buffers(solver: str) -> None:
+    """The same paths as where they are new each time."""
+    sense = {"sde_type": next(iter(get("solver", solver).sde_types))}
+    plain, buffered = (type("Made", (kind,), sense)(2) for kind in (Geometric, Buffered))
+    y0 = torch.ones(3, 2, dtype=F64)
+    found, right = (
+        solve(one, y0, IRREGULAR, solver=solver, n_steps=9, seed=0).ys for one in (buffered, plain)
+    )
+    assert torch.equal(found, right)
+
+
 def test_noise_of_every_shape() -> None:
     """General noise on the unit circle: Heun's method stays on it, Euler's leaves, on average."""
     y0 = torch.tensor([1.0, 0.0], dtype=F64).expand(200, 3, 2)

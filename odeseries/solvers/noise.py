@@ -13,6 +13,7 @@ from torch import Tensor
 from odeseries.errors import SolverError
 from odeseries.interfaces import Dynamics, Noise, Solver, VectorField
 from odeseries.solvers.philox import philox
+from odeseries.solvers.rows import answered
 
 __all__ = ["check_method", "noise_of", "row_seeds", "whole_seed", "within_64_bits"]
 
@@ -147,7 +148,7 @@ def _checked(dynamics: Dynamics) -> VectorField:
     def checked(t: Tensor, state: Tensor) -> Tensor:
         found = dynamics.diffusion(t, state)
         _check_shape(dynamics, found, state)
-        return found.to(state.dtype)
+        return answered(found, state)
 
     return checked
 

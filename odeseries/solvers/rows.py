@@ -9,12 +9,21 @@ from torch import Tensor
 
 from odeseries.interfaces import Solution, Solver, SolverStats
 
-__all__ = ["apart", "chosen", "column", "healed", "resting", "status_of", "stood_in"]
+__all__ = ["answered", "apart", "chosen", "column", "healed", "resting", "status_of", "stood_in"]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
     """Reshape (batch, ...) so that it broadcasts against ``like`` of at least as many axes."""
     return values.reshape(*values.shape, *[1] * (like.ndim - values.ndim))
+
+
+def answered(found: Tensor, state: Tensor) -> Tensor:
+    """What a field returned, in the dtype of the states and in memory of its own.
+
+    What no graph guards may be a buffer, in which the field writes its next answer.
+    """
+    guarded = found.requires_grad and torch.is_grad_enabled()
+    return found.to(state.dtype, copy=not guarded)
 
 
 def resting(y0: Tensor, n_times: int) -> Tensor:

@@ -27,7 +27,7 @@ from odeseries.solvers.gradients import GRADIENTS
 from odeseries.solvers.grids import over_budget
 from odeseries.solvers.noise import check_method, noise_of
 from odeseries.solvers.options import learned, options_of
-from odeseries.solvers.rows import apart, column, healed, status_of
+from odeseries.solvers.rows import answered, apart, column, healed, status_of
 from odeseries.solvers.whole_steps import PerceptronField
 
 __all__ = ["solve"]
@@ -406,7 +406,7 @@ def checked_field(field: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Tensor
                 f"The field returned the shape {tuple(slope.shape)} for states of the shape "
                 f"{tuple(state.shape)}: a derivative has the shape of its state."
             )
-        return slope.to(state.dtype)
+        return answered(slope, state)
 
     return checked
 
