@@ -432,6 +432,20 @@ class TestWithForecasters:
             part = table[[target == name for target in table["target"]]]
             np.testing.assert_array_equal(part["truth"], data[name].loc[part["time"]])
 
+    @pytest.mark.parametrize("dtype", ["Float64", "category", object])
+    def test_values_of_any_type_are_a_truth(self, dtype: Any, wave: pd.Series) -> None:
+        """As they are for a fit, also where some are missing."""
+        y = wave.where(np.arange(len(wave)) % 3 > 0)
+        model, cv = ode.BaselineForecaster("60D", random_state=0), TimeSplit("60D", n_splits=1)
+        pd.testing.assert_frame_equal(
+            backtest(model, y.astype(dtype), cv=cv), backtest(model, y, cv=cv)
+        )
+
+    def test_a_frame_without_values_is_refused(self, wave: pd.Series) -> None:
+        """As it is by a fit."""
+        with pytest.raises(DataError, match="no column to forecast"):
+            backtest(ode.BaselineForecaster("60D"), wave.to_frame()[[]], cv=TimeSplit("60D"))
+
     def test_a_backtest_needs_cutoffs(self, panel: pd.DataFrame) -> None:
         """Splits by series have none."""
         with pytest.raises(TypeError, match=r"PanelSplit.* has no cutoffs.*pass a TimeSplit"):
