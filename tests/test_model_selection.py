@@ -506,6 +506,31 @@ def test_steps_that_floats_round_are_split_like_whole_numbers(
             assert [f.cutoff for f in found] == [stamps[f.cutoff] for f in expected]
 
 
+def test_whole_times_are_exact_whatever_number_the_lengths_are() -> None:
+    """Beyond 2**53, where floats tell neighbours not apart."""
+    y = pd.Series(0.0, index=2**53 + np.arange(30))
+    for given in (TimeSplit(3.0), TimeSplit(3, period=3.0), TimeSplit(3.0, initial=9.0)):
+        expected = TimeSplit(3).folds(y)
+        assert [f.test.tolist() for f in given.folds(y)] == [f.test.tolist() for f in expected]
+        assert [f.cutoff for f in given.folds(y)] == [f.cutoff for f in expected]
+    (fold,) = TimeSplit(3, cutoffs=[float(y.index[20])]).folds(y)
+    assert (fold.train[-1], fold.test.tolist()) == (20, [21, 22, 23])
+
+
+def test_cutoffs_when_the_clock_was_changed() -> None:
+    """The hour that there was twice, and the one that there was not; a stamp with its zone is."""
+    autumn, spring = (
+        pd.date_range(day, periods=60, freq="h", tz="Europe/Berlin")
+        for day in ("2024-10-26", "2024-03-30")
+    )
+    for index, cutoff in ((autumn, "2024-10-27 02:30"), (spring, "2024-03-31 02:30")):
+        with pytest.raises(DataError, match=f"{cutoff}:00 is no single instant in Europe/Berlin"):
+            TimeSplit("6h", cutoffs=[cutoff]).folds(pd.Series(0.0, index=index))
+    exact = pd.Timestamp("2024-10-27 02:00+01:00").tz_convert("Europe/Berlin")
+    (fold,) = TimeSplit("6h", cutoffs=[exact]).folds(pd.Series(0.0, index=autumn))
+    assert (fold.train[-1], len(fold.test)) == (27, 6)
+
+
 def test_given_cutoffs_test_the_end_of_their_horizon() -> None:
     """0.7 + 0.1 is less than 0.8."""
     y = pd.Series(0.0, index=np.arange(11) / 10)
