@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
 
 import odeseries as ode
 from odeseries.errors import DataError
@@ -450,6 +451,11 @@ class TestWithForecasters:
         """Splits by series have none."""
         with pytest.raises(TypeError, match=r"PanelSplit.* has no cutoffs.*pass a TimeSplit"):
             backtest(Drift(), panel, cv=PanelSplit(2))  # type: ignore[arg-type]
+
+    def test_a_backtest_needs_quantiles(self, panel: pd.DataFrame) -> None:
+        """A pipeline has none."""
+        with pytest.raises(TypeError, match=r"Pipeline forecasts no quantiles.* its last step"):
+            backtest(Pipeline([("drift", Drift())]), panel, cv=TimeSplit(2.0))
 
     def test_covariates_are_known_ahead_and_targets_follow_y(
         self, days: np.ndarray, fast: ode.LatentODEForecaster

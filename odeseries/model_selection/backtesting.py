@@ -62,7 +62,7 @@ def backtest(
     DataError
         If the data can't be split or used, or a value is infinite.
     TypeError
-        If `cv` has no cutoffs.
+        If `cv` has no cutoffs, or the forecaster no quantiles.
     ValueError
         If `alpha` holds no probability, or one twice, or `cv` and the forecaster name different
         columns.
@@ -89,6 +89,11 @@ def backtest(
     cv = _agreed(cv, forecaster) if isinstance(cv, TimeSplit) else cv
     folds = cv.folds(X, y)
     rows = _in_floats(read_rows(X, y, cv.time_col, cv.id_col))
+    if not hasattr(forecaster, "predict_quantiles"):
+        raise TypeError(
+            f"A {type(forecaster).__name__} forecasts no quantiles: pass a forecaster; of a "
+            "pipeline its last step, with an X that its transformers made."
+        )
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
     run = delayed(_forecast)
     answers = Parallel(n_jobs=n_jobs)(run(forecaster, fitted, X, y, fold, levels) for fold in folds)
