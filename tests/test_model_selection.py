@@ -523,6 +523,17 @@ def test_whole_times_are_exact_whatever_number_the_lengths_are() -> None:
     assert (fold.train[-1], fold.test.tolist()) == (20, [21, 22, 23])
 
 
+@pytest.mark.parametrize("horizon", [1e3, 1e9, 1e19, 1e300, 2**61, 10**30])
+def test_a_horizon_far_beyond_the_end_tests_all_that_follows(horizon: float) -> None:
+    """And sees nothing of it, on whole times and on floats."""
+    for index in (np.arange(60), np.arange(60.0)):
+        y = pd.Series(0.0, index=index)
+        (fold,) = TimeSplit(horizon, cutoffs=[30]).folds(y)
+        assert (fold.train[-1], fold.test[0], fold.test[-1]) == (30, 31, 59)
+        with pytest.raises(DataError, match="room for 0 folds"):
+            TimeSplit(horizon).folds(y)
+
+
 def test_cutoffs_when_the_clock_was_changed() -> None:
     """The hour that there was twice, and the one that there was not; a stamp with its zone is."""
     autumn, spring = (

@@ -15,13 +15,15 @@ from odeseries.errors import DataError
 from odeseries.frames import Clock
 from odeseries.frames.foreign import as_pandas
 from odeseries.frames.layout import lay_out, named, number_ids
-from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
+from odeseries.frames.stamps import KIND_NAMES, LARGEST, Kind, read_stamps
 from odeseries.panel import Int64
 
 __all__ = ["Rows", "read_rows"]
 
 Bools = npt.NDArray[np.bool_]
 
+LONGEST = LARGEST // 4
+"""Of whole lengths, of which a few can be added to a time without an overflow."""
 TEXT_OR_DATES = {"string", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
 """What pandas calls columns that no forecaster takes for values."""
 
@@ -67,7 +69,8 @@ class Rows:
         """A length of time, as what can be added to a time."""
         number = Clock(self.kind, 0, None).duration(value, name)  # refuses what is none
         if self.kind == "number":
-            exact = is_whole(value) or (self._whole and number.is_integer())
+            whole = is_whole(value) or (self._whole and number.is_integer())
+            exact = whole and number < LONGEST
             return int(value) if exact else number  # type: ignore[call-overload]
         length, unit = pd.Timedelta(value), self.when.unit  # type: ignore[arg-type, attr-defined]
         coarse = length.as_unit(unit)
@@ -77,7 +80,8 @@ class Rows:
         """What rounding may add to a time: nothing to dates and to whole numbers."""
         if self.kind != "number" or (self._whole and is_whole(horizon) and is_whole(period)):
             return 0 * horizon
-        return 1e-9 * horizon + 4 * np.spacing(np.abs(self.when).max())
+        shorter = min(horizon, self.when.max() - self.when.min())
+        return 1e-9 * shorter + 4 * np.spacing(np.abs(self.when).max())
 
     def upto(self, time: Any, slack: Any) -> Bools:
         """Whether each row lies at or before a time."""
@@ -104,8 +108,9 @@ class Rows:
             numbers: pd.Index = pd.Index(np.asarray(given))
             if not pd.api.types.is_any_real_numeric_dtype(numbers.dtype):
                 raise TypeError(f"the first is {given[0]!r}")
-            exact = self._whole and pd.api.types.is_float_dtype(numbers) and not (numbers % 1).any()
-            return numbers.astype(np.int64) if exact else numbers
+            if self._whole and ((numbers % 1 == 0) & (np.abs(numbers) < LARGEST)).all():
+                return numbers.astype(np.int64)
+            return numbers
         if len(given) and pd.api.types.is_numeric_dtype(pd.Index(given).dtype):
             raise TypeError(f"the first, {given[0]}, is a number")
         if self.kind == "timedelta":
