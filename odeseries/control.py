@@ -7,16 +7,40 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Real
 from types import MappingProxyType
+from typing import Any
 
-import pandas as pd
+import numpy as np
+from sklearn.utils._param_validation import Interval
 
 from odeseries.checkpoints import Store
+from odeseries.frames.clock import as_seconds
+from odeseries.frames.stamps import is_number
 
-__all__ = ["Budget", "Callback", "Control", "Pace", "Record", "Share", "as_callbacks"]
+__all__ = [
+    "LIMITS",
+    "Budget",
+    "Callback",
+    "Control",
+    "Limit",
+    "Pace",
+    "Record",
+    "Share",
+    "as_callbacks",
+]
 
 Record = dict[str, float | int | str]
 Callback = Callable[[Mapping[str, float | int | str]], object]
+Limit = float | str | dt.timedelta | np.timedelta64
+LIMITS: list[Any] = [
+    str,
+    dt.timedelta,
+    np.timedelta64,
+    Interval(Real, 0, None, closed="neither"),  # last: it fails on lengths of numpy
+    None,
+]
+"""What ``max_time`` may be, for scikit-learn's checks of parameters."""
 
 
 class Budget:
@@ -24,7 +48,7 @@ class Budget:
 
     Parameters
     ----------
-    max_time : float, str, timedelta or None
+    max_time : float, str, timedelta, timedelta64 or None
         Seconds, or a length of time such as ``"10min"``; None is without end.
 
     Raises
@@ -33,7 +57,7 @@ class Budget:
         If the length is not understood, or not positive.
     """
 
-    def __init__(self, max_time: float | str | dt.timedelta | None = None) -> None:
+    def __init__(self, max_time: Limit | None = None) -> None:
         self._end = time.perf_counter() + _seconds(max_time)
 
     def left(self) -> float:
@@ -113,20 +137,16 @@ def as_callbacks(given: Callback | Sequence[Callback] | None) -> tuple[Callback,
     return several
 
 
-def _seconds(max_time: float | str | dt.timedelta | None) -> float:
+def _seconds(max_time: Limit | None) -> float:
     """Seconds of a length of time, infinitely many for None."""
     if max_time is None:
         return math.inf
-    if isinstance(max_time, (str, dt.timedelta)):
-        try:
-            seconds = pd.Timedelta(max_time).total_seconds()
-        except ValueError as error:
-            raise ValueError(
-                f"max_time={max_time!r} is not understood: give seconds as a number, or a length "
-                'of time such as "10min".'
-            ) from error
-    else:
-        seconds = float(max_time)
+    seconds = float(max_time) if is_number(max_time) else as_seconds(max_time, "max_time")
+    if seconds is None:
+        raise ValueError(
+            f"max_time={max_time!r} is not understood: give seconds as a number, or a length "
+            'of time such as "10min".'
+        )
     if not seconds > 0:
         raise ValueError(f"max_time={max_time!r} must be positive.")
     return seconds

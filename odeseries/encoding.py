@@ -148,8 +148,8 @@ def refusal(value: object, where: str) -> PersistenceError:
     """The error for a value that has no form in a file."""
     return PersistenceError(
         f"{where}={value!r} can't be saved: a file holds numbers, texts, dates, lists, dicts, "
-        "arrays, numpy functions, scikit-learn's scalers and names of registered classes only. "
-        "Give such a value and fit again, or use pickle."
+        "arrays and indexes of numbers or dates, numpy functions, scikit-learn's scalers and names "
+        "of registered classes only. Give such a value and fit again, or use pickle."
     )
 
 
@@ -161,10 +161,35 @@ def _name_of(cls: type, where: str) -> str:
 
 
 def _write_array(array: np.ndarray[Any, Any], writer: Writer, where: str) -> Json:
+    """The name of its tensor, and of dates and lengths of time the type of their counts."""
+    if array.dtype.kind in "mM":
+        return [_write_array(array.astype(np.int64), writer, where), array.dtype.str]
     if array.dtype.kind not in "biuf":
         raise refusal(array, where)
     writer.tensors[where] = torch.from_numpy(np.array(array, order="C"))
     return where
+
+
+def _read_array(plain: Json, reader: Reader) -> np.ndarray[Any, Any]:
+    if isinstance(plain, list):
+        name, dtype = plain
+        return reader.tensors[name].numpy().astype(dtype)
+    return reader.tensors[plain].numpy().copy()
+
+
+def _write_index(index: pd.Index, writer: Writer, where: str) -> Json:
+    zone, plain = None, index
+    if isinstance(index, pd.DatetimeIndex) and index.tz is not None:
+        zone, plain = index.tz, index.tz_convert(None)
+    return [writer(part, where) for part in (plain.to_numpy(), zone, index.name)]
+
+
+def _read_index(plain: Json, reader: Reader) -> pd.Index:
+    values, zone, name = (reader(part) for part in plain)
+    index: pd.Index = pd.Index(values, name=name)
+    if zone is not None:
+        index = pd.DatetimeIndex(index, tz="UTC").tz_convert(zone)
+    return index
 
 
 def _write_stamp(stamp: pd.Timestamp, writer: Writer, where: str) -> Json:
@@ -268,12 +293,8 @@ CODECS: tuple[Codec, ...] = (
         lambda value, writer, where: writer([list(pair) for pair in value.items()], where),
         lambda plain, reader: dict(reader(plain)),
     ),
-    Codec(
-        "array",
-        np.ndarray,
-        _write_array,
-        lambda plain, reader: reader.tensors[plain].numpy().copy(),
-    ),
+    Codec("array", np.ndarray, _write_array, _read_array),
+    Codec("index", pd.Index, _write_index, _read_index),
     Codec("timestamp", pd.Timestamp, _write_stamp, _read_stamp),
     _text(
         "timedelta",

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 __all__ = ["Float64", "Int64", "Panel"]
 
 Float64 = npt.NDArray[np.float64]
 Int64 = npt.NDArray[np.int64]
+
+NORMAL_QUARTILES = 1.349
+"""Distance of the quartiles of a normal distribution in its standard deviations."""
+CONSTANT = 1e-9
+"""Deviation of a constant, as a share of its largest value."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +88,22 @@ class Panel:
     def owners(self) -> Int64:
         """Position of the series of every row, shape (n_rows,)."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    @cached_property
+    def deviations(self) -> tuple[Float64, Float64]:
+        """Counts of values and their deviations, (n_series, n_channels); 0 for constants.
+
+        Deviations are told from the quartiles, which few wild values don't move.
+        """
+        largest = np.maximum(np.nanmax(np.abs(self.values), axis=0, initial=0.0), 1e-300)
+        frame, owner = pd.DataFrame(self.values / largest), self.owners()
+        groups = frame.groupby(owner)
+        everyone = range(len(self))
+        counts = groups.count().reindex(everyone, fill_value=0).to_numpy(dtype=np.float64)
+        quartiles = groups.quantile(0.75) - groups.quantile(0.25)
+        deviations = quartiles.reindex(everyone).fillna(0.0).to_numpy() / NORMAL_QUARTILES
+        farthest = frame.abs().groupby(owner).max().reindex(everyone).fillna(0.0).to_numpy()
+        return counts, largest * np.where(deviations > CONSTANT * farthest, deviations, 0.0)
 
     def spans(self) -> Float64:
         """Time from the first to the last row of each series, shape (n_series,)."""

@@ -13,9 +13,10 @@ the two halves of the series have in common.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from odeseries.panel import Float64, Panel
 
@@ -25,10 +26,6 @@ DIFFERENT = 10.0
 """Lasting ratio of the deviations at 95 and 5 % of the series from which on they differ much."""
 ENOUGH = 3
 """Values of half a series from which its deviation is told."""
-NORMAL_QUARTILES = 1.349
-"""Distance of the quartiles of a normal distribution in its standard deviations."""
-CONSTANT = 1e-9
-"""Deviation of a constant, as a share of its largest value."""
 
 Bools = npt.NDArray[np.bool_]
 
@@ -49,8 +46,10 @@ def typical_sizes(panel: Panel) -> Float64 | None:
     if len(panel) < 2:
         return None
     early = _first_halves(panel)[:, None]
-    halves = [np.where(part, panel.values, np.nan) for part in (early, ~early)]
-    logs = np.stack([_logs(panel, values) for values in (panel.values, *halves)])
+    halves = [
+        replace(panel, values=np.where(part, panel.values, np.nan)) for part in (early, ~early)
+    ]
+    logs = np.stack([_logs(part) for part in (panel, *halves)])
     out = np.full(len(panel.channels), np.nan)
     for channel in range(len(out)):
         told = np.isfinite(logs[..., channel]).all(0)
@@ -70,7 +69,7 @@ def sizes_of(panel: Panel, typical: Float64) -> Float64:
     typical : ndarray of shape (n_channels,)
         As `typical_sizes` tells them; channels of NaN are not divided.
     """
-    counts, deviations = _deviations(panel, panel.values)
+    counts, deviations = panel.deviations
     weight = np.where(deviations > 0, counts**2, 0.0)
     logs = np.log(np.where(deviations > 0, deviations, 1.0))
     shrunk = np.exp((weight * logs + np.log(typical)) / (weight + 1))
@@ -96,21 +95,8 @@ def _lasting(first: Float64, second: Float64) -> float:
     return float(shared[0, 1] / max(shared[0, 0], shared[1, 1], 1e-300))
 
 
-def _logs(panel: Panel, values: Float64) -> Float64:
+def _logs(panel: Panel) -> Float64:
     """Logarithms of the deviations of series, (n_series, n_channels); NaN where not told."""
-    counts, deviations = _deviations(panel, values)
+    counts, deviations = panel.deviations
     told = (counts >= ENOUGH) & (deviations > 0)
     return np.where(told, np.log(np.where(told, deviations, 1.0)), np.nan)
-
-
-def _deviations(panel: Panel, values: Float64) -> tuple[Float64, Float64]:
-    """Counts of values and their deviations, (n_series, n_channels); 0 for constants."""
-    largest = np.maximum(np.nanmax(np.abs(values), axis=0, initial=0.0), 1e-300)
-    frame, owner = pd.DataFrame(values / largest), panel.owners()
-    groups = frame.groupby(owner)
-    everyone = range(len(panel))
-    counts = groups.count().reindex(everyone, fill_value=0).to_numpy(dtype=np.float64)
-    quartiles = groups.quantile(0.75) - groups.quantile(0.25)
-    deviations = quartiles.reindex(everyone).fillna(0.0).to_numpy() / NORMAL_QUARTILES
-    farthest = frame.abs().groupby(owner).max().reindex(everyone).fillna(0.0).to_numpy()
-    return counts, largest * np.where(deviations > CONSTANT * farthest, deviations, 0.0)

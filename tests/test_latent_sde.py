@@ -185,6 +185,20 @@ def test_intervals_widen_with_lead_time(model: ode.LatentSDEForecaster) -> None:
     assert 2 < wide.iloc[3] / wide.iloc[0] < 12
 
 
+@pytest.mark.parametrize("dynamics", ["sde", "mlp"])
+def test_series_of_one_row_may_come_to_differ_within_a_horizon(dynamics: str) -> None:
+    """As far as one from another, since nothing tells how fast they change; a constant stays."""
+    rng = np.random.default_rng(0)
+    index = pd.MultiIndex.from_arrays([np.arange(40), rng.uniform(0, 9, 40)], names=["id", "t"])
+    data = pd.DataFrame({"u": 5 + 3 * rng.standard_normal(40), "v": 0.0}, index=index)
+    model = ode.LatentSDEForecaster(2.0, dynamics=dynamics, **QUICK | {"n_paths": 128}).fit(data)
+    ahead = pd.MultiIndex.from_arrays([range(40), data.index.get_level_values(1) + 2.0])
+    found = model.predict_interval(ahead, coverage=0.8)
+    wide = {name: found[name, 0.8, "upper"] - found[name, 0.8, "lower"] for name in ("u", "v")}
+    assert wide["u"].mean() == pytest.approx(2 * 1.28 * data["u"].std(), rel=0.25)
+    assert wide["v"].max() < 0.5
+
+
 def test_between_observations_intervals_are_narrower(model: ode.LatentSDEForecaster) -> None:
     """What comes after is known too."""
     data = walks(12)

@@ -29,6 +29,22 @@ def rng() -> np.random.Generator:
     return np.random.default_rng(0)
 
 
+@pytest.mark.parametrize("dtype", ["Float64", "category", object])
+def test_missing_values_of_any_type_are_not_observed(dtype: Any) -> None:
+    """In a Series and in a frame, whatever stands for them."""
+    plain = pd.Series([1.0, np.nan, 3.0])
+    y = plain.astype(dtype)
+    if dtype is object:
+        y[1] = pd.NA
+    quantiles = pd.DataFrame({0.1: plain - 1, 0.9: plain + 1})
+    expected = metrics.pinball_loss(plain, quantiles, [0.1, 0.9])
+    found = metrics.pinball_loss(y, quantiles.astype(dtype), [0.1, 0.9])
+    np.testing.assert_array_equal(found, expected)
+    frames = [pd.DataFrame({"u": one, "v": one}) for one in (y, y, y)]
+    assert metrics.interval_score(*frames, coverage=0.5)[[0, 2]].tolist() == [[0.0, 0.0]] * 2
+    assert metrics.naive_error([0, 1, 2], y, 1) == 2.0
+
+
 @pytest.mark.parametrize("fair", [False, True])
 def test_crps_of_samples_is_that_of_scoringrules(rng: np.random.Generator, fair: bool) -> None:
     """The plain and the fair estimate, of any leading shape."""

@@ -14,6 +14,7 @@ import pytest
 from scipy.stats import norm
 from sklearn.base import BaseEstimator, clone
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import Pipeline
 
 import odeseries as ode
 from odeseries.errors import DataError
@@ -432,10 +433,29 @@ class TestWithForecasters:
             part = table[[target == name for target in table["target"]]]
             np.testing.assert_array_equal(part["truth"], data[name].loc[part["time"]])
 
+    @pytest.mark.parametrize("dtype", ["Float64", "category", object])
+    def test_values_of_any_type_are_a_truth(self, dtype: Any, wave: pd.Series) -> None:
+        """As they are for a fit, also where some are missing."""
+        y = wave.where(np.arange(len(wave)) % 3 > 0)
+        model, cv = ode.BaselineForecaster("60D", random_state=0), TimeSplit("60D", n_splits=1)
+        pd.testing.assert_frame_equal(
+            backtest(model, y.astype(dtype), cv=cv), backtest(model, y, cv=cv)
+        )
+
+    def test_a_frame_without_values_is_refused(self, wave: pd.Series) -> None:
+        """As it is by a fit."""
+        with pytest.raises(DataError, match="no column to forecast"):
+            backtest(ode.BaselineForecaster("60D"), wave.to_frame()[[]], cv=TimeSplit("60D"))
+
     def test_a_backtest_needs_cutoffs(self, panel: pd.DataFrame) -> None:
         """Splits by series have none."""
         with pytest.raises(TypeError, match=r"PanelSplit.* has no cutoffs.*pass a TimeSplit"):
             backtest(Drift(), panel, cv=PanelSplit(2))  # type: ignore[arg-type]
+
+    def test_a_backtest_needs_quantiles(self, panel: pd.DataFrame) -> None:
+        """A pipeline has none."""
+        with pytest.raises(TypeError, match=r"Pipeline forecasts no quantiles.* its last step"):
+            backtest(Pipeline([("drift", Drift())]), panel, cv=TimeSplit(2.0))
 
     def test_covariates_are_known_ahead_and_targets_follow_y(
         self, days: np.ndarray, fast: ode.LatentODEForecaster
@@ -490,6 +510,42 @@ def test_steps_that_floats_round_are_split_like_whole_numbers(
             assert [f.test.tolist() for f in found] == [f.test.tolist() for f in expected]
             assert [f.train.tolist() for f in found] == [f.train.tolist() for f in expected]
             assert [f.cutoff for f in found] == [stamps[f.cutoff] for f in expected]
+
+
+def test_whole_times_are_exact_whatever_number_the_lengths_are() -> None:
+    """Beyond 2**53, where floats tell neighbours not apart."""
+    y = pd.Series(0.0, index=2**53 + np.arange(30))
+    for given in (TimeSplit(3.0), TimeSplit(3, period=3.0), TimeSplit(3.0, initial=9.0)):
+        expected = TimeSplit(3).folds(y)
+        assert [f.test.tolist() for f in given.folds(y)] == [f.test.tolist() for f in expected]
+        assert [f.cutoff for f in given.folds(y)] == [f.cutoff for f in expected]
+    (fold,) = TimeSplit(3, cutoffs=[float(y.index[20])]).folds(y)
+    assert (fold.train[-1], fold.test.tolist()) == (20, [21, 22, 23])
+
+
+@pytest.mark.parametrize("horizon", [1e3, 1e9, 1e19, 1e300, 2**61, 10**30])
+def test_a_horizon_far_beyond_the_end_tests_all_that_follows(horizon: float) -> None:
+    """And sees nothing of it, on whole times and on floats."""
+    for index in (np.arange(60), np.arange(60.0)):
+        y = pd.Series(0.0, index=index)
+        (fold,) = TimeSplit(horizon, cutoffs=[30]).folds(y)
+        assert (fold.train[-1], fold.test[0], fold.test[-1]) == (30, 31, 59)
+        with pytest.raises(DataError, match="room for 0 folds"):
+            TimeSplit(horizon).folds(y)
+
+
+def test_cutoffs_when_the_clock_was_changed() -> None:
+    """The hour that there was twice, and the one that there was not; a stamp with its zone is."""
+    autumn, spring = (
+        pd.date_range(day, periods=60, freq="h", tz="Europe/Berlin")
+        for day in ("2024-10-26", "2024-03-30")
+    )
+    for index, cutoff in ((autumn, "2024-10-27 02:30"), (spring, "2024-03-31 02:30")):
+        with pytest.raises(DataError, match=f"{cutoff}:00 is no single instant in Europe/Berlin"):
+            TimeSplit("6h", cutoffs=[cutoff]).folds(pd.Series(0.0, index=index))
+    exact = pd.Timestamp("2024-10-27 02:00+01:00").tz_convert("Europe/Berlin")
+    (fold,) = TimeSplit("6h", cutoffs=[exact]).folds(pd.Series(0.0, index=autumn))
+    assert (fold.train[-1], len(fold.test)) == (27, 6)
 
 
 def test_given_cutoffs_test_the_end_of_their_horizon() -> None:

@@ -150,6 +150,40 @@ def test_numpy_s_lengths_and_dates_are_parameters(wave: pd.Series, tmp_path: Pat
     pd.testing.assert_series_equal(loaded.predict(horizon), expected)
 
 
+@pytest.mark.parametrize(
+    "form",
+    [
+        lambda stamps: stamps,
+        lambda stamps: stamps.to_numpy(),
+        lambda stamps: stamps.to_numpy().astype("datetime64[s]"),
+        lambda stamps: stamps.tz_localize("Europe/Paris").rename("from"),
+    ],
+)
+def test_cutoffs_in_an_index_or_an_array(form: Any, wave: pd.Series, tmp_path: Path) -> None:
+    """They split, train, and stay what they are in a file."""
+    cutoffs = form(wave.index[[-40, -20]].floor("s"))
+    y = wave.tz_localize(getattr(cutoffs, "tz", None))
+    assert [len(f.test) > 0 for f in ode.TimeSplit("60D", cutoffs=cutoffs).folds(y)] == [True] * 2
+    model = ode.BaselineForecaster("60D", cutoffs=cutoffs, seasonality=None, random_state=0)
+    model.fit(y).save(tmp_path / "m")
+    loaded = ode.load(tmp_path / "m")
+    assert type(loaded.cutoffs) is type(cutoffs)
+    assert loaded.cutoffs.dtype == cutoffs.dtype
+    assert getattr(loaded.cutoffs, "name", None) == getattr(cutoffs, "name", None)
+    np.testing.assert_array_equal(loaded.cutoffs, cutoffs)
+    same_answers(model, loaded.fit(y), [pd.Timedelta("3D")])
+
+
+def test_lengths_of_time_in_an_index_or_an_array(wave: pd.Series, tmp_path: Path) -> None:
+    """Periods, as other parameters that may be several."""
+    periods = pd.to_timedelta([90, 30], "D")
+    for given in (periods, periods.to_numpy()):
+        model = ode.BaselineForecaster("60D", seasonality=given, random_state=0).fit(wave)
+        model.save(tmp_path / "m")
+        np.testing.assert_array_equal(ode.load(tmp_path / "m").seasonality, given)
+        np.testing.assert_allclose(model.periods_, [90 * 86400, 30 * 86400])
+
+
 def test_parameters_set_after_the_fit(wave: pd.Series, tmp_path: Path) -> None:
     """The network is rebuilt with what it was fitted with, the parameters are the later ones."""
     model = ode.LatentODEForecaster("60D", **TINY).fit(wave)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import functools
 import gc
 import json
@@ -322,12 +323,44 @@ def test_a_long_epoch_ends_in_time(clock: Clock) -> None:
 
 @pytest.mark.parametrize(
     ("given", "message"),
-    [("soon", "not understood"), ("-1min", "must be positive"), (0.0, "'max_time'")],
+    [
+        ("soon", "not understood"),
+        ("90", "not understood"),
+        (np.timedelta64(90), "not understood"),
+        (np.timedelta64(1, "M"), "not understood"),
+        (np.timedelta64("NaT", "s"), "not understood"),
+        ("-1min", "must be positive"),
+        (np.timedelta64(0, "s"), "must be positive"),
+        (0.0, "'max_time'"),
+    ],
 )
 def test_limits_that_are_none(given: Any, message: str, wave: pd.Series) -> None:
     """Fit says what is wrong."""
     with pytest.raises(ValueError, match=message):
         ode.LatentODEForecaster("60D", max_time=given).fit(wave)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [90, "1.5min", dt.timedelta(seconds=90), pd.Timedelta("90s"), np.timedelta64(90_000, "ms")],
+)
+def test_limits_of_any_type_are_lengths_of_time(given: Any, clock: Clock) -> None:
+    """Of the same length, whatever the unit, and every estimator takes them."""
+    assert Budget(given).left() == pytest.approx(90, rel=1e-12)
+    for estimator in (
+        ode.LatentODEForecaster("60D", max_time=given),
+        ode.AutoForecaster("60D", max_time=given),
+        ode.ODENetClassifier(max_time=given),
+        ode.CNFDensityEstimator(max_time=given),
+    ):
+        estimator._validate_params()
+
+
+def test_a_limit_is_saved(wave: pd.Series, tmp_path: Path) -> None:
+    """Also one of numpy's."""
+    model = ode.LatentODEForecaster("60D", max_time=np.timedelta64(10, "m"), **TINY).fit(wave)
+    model.save(tmp_path / "model")
+    assert ode.load(tmp_path / "model").max_time == np.timedelta64(10, "m")
 
 
 @pytest.mark.slow

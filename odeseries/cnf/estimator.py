@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
@@ -40,7 +39,7 @@ from odeseries.cnf.powers import Powers
 from odeseries.cnf.routes import best_ground, routes
 from odeseries.cnf.rows import Rows
 from odeseries.cnf.spaces import Space
-from odeseries.control import Budget, Callback, Control, as_callbacks
+from odeseries.control import LIMITS, Budget, Callback, Control, Limit, as_callbacks
 from odeseries.devices import find_device
 from odeseries.errors import DataError
 from odeseries.estimators import Saved, checked_weights
@@ -194,7 +193,7 @@ class CNFDensityEstimator(
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
-        "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
+        "max_time": LIMITS,
         "callbacks": [callable, list, tuple, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "device": [str],
@@ -225,7 +224,7 @@ class CNFDensityEstimator(
     early_stopping: bool = True
     validation_fraction: float = 0.15
     patience: int = 8
-    max_time: float | str | dt.timedelta | None = None
+    max_time: Limit | None = None
     callbacks: Callback | Sequence[Callback] | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
     device: str = "auto"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import math
 import os
 from collections.abc import Hashable, Mapping, Sequence
@@ -19,7 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 from odeseries import plugins
 from odeseries.checkpoints import drawn_seed
 from odeseries.combining import Judged, Standing, averaged, combined, mean_score
-from odeseries.control import Budget
+from odeseries.control import LIMITS, Budget, Limit
 from odeseries.forecasters.answering import PATH_LEVELS, Answering, at_ranks, generator_of
 from odeseries.forecasters.base import BaseForecaster
 from odeseries.forecasters.baseline import BaselineForecaster
@@ -150,6 +149,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
         "margin": [Interval(Real, 0, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["boolean"],
+        "max_time": LIMITS,
     }
 
     horizon: Any = field(default=None, kw_only=False)
@@ -167,7 +167,7 @@ class AutoForecaster(Declared, Answering, BaseEstimator):
     device: str = "auto"
     random_state: Any = None
     verbose: bool = False
-    max_time: float | str | dt.timedelta | None = None
+    max_time: Limit | None = None
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Try the candidates, weigh them, and fit those that take part.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import os
 from abc import abstractmethod
 from collections.abc import Callable, Hashable, Sequence
@@ -20,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from odeseries.checkpoints import begun, determining
-from odeseries.control import Budget, Callback, Control, as_callbacks
+from odeseries.control import LIMITS, Budget, Callback, Control, Limit, as_callbacks
 from odeseries.copula import Copula
 from odeseries.devices import find_device
 from odeseries.fitting import fit
@@ -178,7 +177,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         "device": [str],
         "random_state": ["random_state"],
         "verbose": ["boolean"],
-        "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
+        "max_time": LIMITS,
         "callbacks": [callable, list, tuple, None],
         "checkpoint_dir": [str, os.PathLike, None],
     }
@@ -208,7 +207,7 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
     device: str = "auto"
     random_state: Any = None
     verbose: bool = False
-    max_time: float | str | dt.timedelta | None = None
+    max_time: Limit | None = None
     callbacks: Callback | Sequence[Callback] | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
 

@@ -160,7 +160,15 @@ class SDENetwork(Model):
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     def start(self, batches: Sequence[Batch]) -> None:
-        """Turn the coordinates such that they are disturbed independently, as much as is seen."""
+        """Turn the coordinates such that they are disturbed independently, as much as is seen.
+
+        Where no window sees anything, nothing tells how fast values change: a horizon may then
+        lead as far as values differ.
+        """
+        if not any(bool(side.present.any()) for batch in batches for side in batch.sides()):
+            varies = torch.stack([(batch.targets != 0).any(0).any(0) for batch in batches]).any(0)
+            self.dynamics.start_noise(varies[: self.dynamics.dim].to(self.decoder.log_noise))
+            return
         seen = Increments.of(batches)
         sizes = self.decoder.start(seen)
         self.dynamics.start_noise(sizes)

@@ -22,7 +22,7 @@ from odeseries.frames.stamps import (
 )
 from odeseries.panel import Float64, Int64
 
-__all__ = ["Clock"]
+__all__ = ["Clock", "as_seconds"]
 
 _NANOS = 10**9
 LONGEST_TEXT = pd.Timedelta.max.days
@@ -73,7 +73,7 @@ class Clock:
         DataError
             If the value is of the other kind, too long to be read, or not positive and finite.
         """
-        length = _as_number(value) if self.kind == "number" else _as_seconds(value, name)
+        length = _as_number(value) if self.kind == "number" else as_seconds(value, name)
         if length is None:
             wanted = "a number" if self.kind == "number" else 'a length of time such as "730D"'
             raise DataError(
@@ -152,9 +152,28 @@ def _as_number(value: object) -> float | None:
     return float(value) if is_number(value) else None
 
 
-def _as_seconds(value: object, name: str) -> float | None:
-    if isinstance(value, str) and value.strip().lstrip("+-").replace(".", "", 1).isdigit():
-        return None  # pandas takes a bare number in a string for nanoseconds
+def as_seconds(value: object, name: str) -> float | None:
+    """Seconds of a length of time.
+
+    Parameters
+    ----------
+    value : str, timedelta or timedelta64
+        Such as ``"730D"``.
+    name : str
+        Name of the parameter, for the message.
+
+    Returns
+    -------
+    float or None
+        None if the value is no length of time.
+
+    Raises
+    ------
+    DataError
+        If it is too long to be read.
+    """
+    if _is_bare(value):
+        return None  # pandas takes it for nanoseconds
     if not isinstance(value, (str, dt.timedelta, np.timedelta64)):
         return None
     try:
@@ -169,6 +188,13 @@ def _as_seconds(value: object, name: str) -> float | None:
     if pd.isna(length):
         return None
     return float(length.to_timedelta64() / np.timedelta64(1, "s"))
+
+
+def _is_bare(value: object) -> bool:
+    """Whether a value is a number without a unit, in a string or in a timedelta64."""
+    if isinstance(value, str):
+        return value.strip().lstrip("+-").replace(".", "", 1).isdigit()
+    return isinstance(value, np.timedelta64) and np.datetime_data(value.dtype)[0] == "generic"
 
 
 def _split(ticks: Int64 | Float64, unit: Unit | None) -> tuple[Int64, Int64]:

@@ -11,7 +11,7 @@ from odeseries.errors import DataError
 from odeseries.frames.stamps import is_number
 from odeseries.panel import Float64
 
-__all__ = ["floats", "refuse_infinite"]
+__all__ = ["floats", "refuse_infinite", "table_of_floats"]
 
 
 def floats(column: pd.Series, label: Hashable) -> Float64:
@@ -51,6 +51,12 @@ def floats(column: pd.Series, label: Hashable) -> Float64:
     if pd.api.types.is_object_dtype(column.dtype) or column.isna().all():
         column = column.astype(object).where(column.notna(), np.nan)
     return column.to_numpy(dtype=np.float64, na_value=np.nan)
+
+
+def table_of_floats(frame: pd.DataFrame) -> Float64:
+    """Numbers of all columns, (n_rows, n_columns), each as of `floats`."""
+    columns = [floats(frame[label], label) for label in frame.columns]
+    return np.stack(columns, axis=1) if columns else np.zeros((len(frame), 0))
 
 
 def refuse_infinite(

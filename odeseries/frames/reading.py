@@ -11,7 +11,7 @@ import pandas as pd
 
 from odeseries.errors import DataError
 from odeseries.frames.clock import Clock
-from odeseries.frames.columns import floats, refuse_infinite
+from odeseries.frames.columns import refuse_infinite, table_of_floats
 from odeseries.frames.layout import ANONYMOUS, Table, lay_out, listed, named, number_ids
 from odeseries.frames.merging import RULES, Rows, merge_equal_stamps
 from odeseries.frames.schema import Schema, check_stamps
@@ -129,8 +129,7 @@ def _require_columns(offered: pd.DataFrame, wanted: list[Hashable], what: str) -
 def _rows(table: Table, frame: pd.DataFrame, stamps: Stamps) -> Rows:
     """Rows of some columns, all finite or NaN."""
     codes, ids = number_ids(table.who, len(table.when))
-    columns = [floats(frame[label], label) for label in frame.columns]
-    values = np.stack(columns, axis=1) if columns else np.zeros((len(codes), 0))
+    values = table_of_floats(frame)
     rows = Rows(ids, tuple(frame.columns), codes, stamps, table.when, values)
     refuse_infinite(values, rows.channels, rows.label)
     return rows

@@ -15,6 +15,7 @@ __all__ = [
     "aligned",
     "aligned_levels",
     "aligned_samples",
+    "as_floats",
     "observed",
     "refuse_reordered",
     "require_samples",
@@ -44,7 +45,7 @@ def aligned(**given: npt.ArrayLike) -> list[Float64]:
         is infinite.
     """
     arrays = {
-        name: observed(values, name) if name in OBSERVED else np.asarray(values, dtype=np.float64)
+        name: observed(values, name) if name in OBSERVED else as_floats(values)
         for name, values in given.items()
     }
     first = next((name for name, array in arrays.items() if array.ndim), "")
@@ -71,7 +72,7 @@ def aligned_levels(
         If shapes differ, levels are not in (0, 1), pandas objects have the same labels in another
         order, or a truth is infinite.
     """
-    y, q = observed(truth), np.asarray(quantiles, dtype=np.float64)
+    y, q = observed(truth), as_floats(quantiles)
     level = np.atleast_1d(np.asarray(levels, dtype=np.float64))
     fits = q.ndim == 1 or not y.ndim or q.shape[:-1] == y.shape
     if q.shape[-1:] != level.shape or not fits:
@@ -98,7 +99,7 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
         If shapes differ, there are no samples, pandas objects have the same labels in another
         order, or a truth is infinite.
     """
-    y, drawn = observed(truth), np.asarray(samples, dtype=np.float64)
+    y, drawn = observed(truth), as_floats(samples)
     if not drawn.ndim or drawn.shape[:-1] != y.shape:
         raise ValueError(
             f"truth of shape {y.shape} needs samples of shape {(*y.shape, 'n_samples')}, not "
@@ -109,9 +110,18 @@ def aligned_samples(truth: npt.ArrayLike, samples: npt.ArrayLike) -> tuple[Float
     return y, drawn
 
 
+def as_floats(values: npt.ArrayLike) -> Float64:
+    """An array of floats; what is missing in columns of any type is NaN."""
+    if isinstance(values, pd.DataFrame) and len(values.columns):
+        return np.stack([as_floats(column) for _, column in values.items()], axis=1)
+    if isinstance(values, pd.Series):
+        return values.to_numpy(dtype=np.float64, na_value=np.nan)
+    return np.asarray(values, dtype=np.float64)
+
+
 def observed(values: npt.ArrayLike, name: str = "truth") -> Float64:
     """Observations as floats, none of them infinite; NaN is "not observed"."""
-    array = np.asarray(values, dtype=np.float64)
+    array = as_floats(values)
     infinite = np.argwhere(np.isinf(array)).tolist()
     if infinite:
         position = infinite[0][0] if array.ndim == 1 else tuple(infinite[0])

@@ -6,13 +6,12 @@ from collections.abc import Hashable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from sklearn.base import clone
 from sklearn.utils.parallel import Parallel, delayed
 
 from odeseries.arguments import probabilities
-from odeseries.frames.columns import floats, refuse_infinite
+from odeseries.frames.columns import refuse_infinite, table_of_floats
 from odeseries.frames.foreign import as_pandas
 from odeseries.model_selection.rows import Rows, read_rows
 from odeseries.model_selection.splitters import Fold, TimeSplit
@@ -63,7 +62,7 @@ def backtest(
     DataError
         If the data can't be split or used, or a value is infinite.
     TypeError
-        If `cv` has no cutoffs.
+        If `cv` has no cutoffs, or the forecaster no quantiles.
     ValueError
         If `alpha` holds no probability, or one twice, or `cv` and the forecaster name different
         columns.
@@ -89,8 +88,12 @@ def backtest(
     X, y = as_pandas(X), as_pandas(y)
     cv = _agreed(cv, forecaster) if isinstance(cv, TimeSplit) else cv
     folds = cv.folds(X, y)
-    rows = read_rows(X, y, cv.time_col, cv.id_col)
-    _refuse_infinite(rows)
+    rows = _in_floats(read_rows(X, y, cv.time_col, cv.id_col))
+    if not hasattr(forecaster, "predict_quantiles"):
+        raise TypeError(
+            f"A {type(forecaster).__name__} forecasts no quantiles: pass a forecaster; of a "
+            "pipeline its last step, with an X that its transformers made."
+        )
     fitted = None if refit else clone(forecaster).fit(*_seen(X, y, folds[0]))
     run = delayed(_forecast)
     answers = Parallel(n_jobs=n_jobs)(run(forecaster, fitted, X, y, fold, levels) for fold in folds)
@@ -98,16 +101,17 @@ def backtest(
     return pd.concat(parts, ignore_index=True)
 
 
-def _refuse_infinite(rows: Rows) -> None:
-    """Refuse values that no fit would take, also where they are the truth alone."""
-    series = rows.who
+def _in_floats(rows: Rows) -> Rows:
+    """The rows with values that a fit would take, also where they are the truth alone."""
+    series, columns = rows.who, rows.values.columns
 
     def place(row: int) -> str:
         of = "" if series is None else f"series {series[row : row + 1].tolist()[0]!r}, "
         return f"{of}time {rows.when[row]}"
 
-    for label in rows.values.columns:
-        refuse_infinite(floats(rows.values[label], label)[:, None], [label], place)
+    values = table_of_floats(rows.values)
+    refuse_infinite(values, tuple(columns), place)
+    return replace(rows, values=pd.DataFrame(values, columns=columns))
 
 
 def _levels(alpha: float | Sequence[float]) -> list[float]:
@@ -180,7 +184,7 @@ def _tidy(answer: pd.DataFrame, rows: Rows, fold: Fold, alpha: list[float]) -> p
     for target in targets:
         part = pd.DataFrame(keys)
         part["target"] = pd.Index([target], tupleize_cols=False).repeat(len(part))
-        part["truth"] = truth[target].to_numpy(dtype=np.float64, na_value=np.nan)
+        part["truth"] = truth[target].to_numpy()
         quantiles = answer[[(target, level) for level in alpha]].to_numpy()
         part = pd.concat([part, pd.DataFrame(quantiles, columns=alpha)], axis=1)
         parts.append(part)

@@ -15,13 +15,15 @@ from odeseries.errors import DataError
 from odeseries.frames import Clock
 from odeseries.frames.foreign import as_pandas
 from odeseries.frames.layout import lay_out, named, number_ids
-from odeseries.frames.stamps import KIND_NAMES, Kind, read_stamps
+from odeseries.frames.stamps import KIND_NAMES, LARGEST, Kind, read_stamps
 from odeseries.panel import Int64
 
 __all__ = ["Rows", "read_rows"]
 
 Bools = npt.NDArray[np.bool_]
 
+LONGEST = LARGEST // 4
+"""Of whole lengths, of which a few can be added to a time without an overflow."""
 TEXT_OR_DATES = {"string", "datetime64", "datetime", "date", "timedelta64", "timedelta", "period"}
 """What pandas calls columns that no forecaster takes for values."""
 
@@ -53,6 +55,11 @@ class Rows:
     values: pd.DataFrame
     kind: Kind
 
+    @property
+    def _whole(self) -> bool:
+        """Whether times are whole numbers, of which floats tell large ones not apart."""
+        return self.kind == "number" and self.when.dtype.kind == "i"
+
     def series_with(self, chosen: Bools) -> Bools:
         """Whether each row is of a series that has an observed row among the chosen ones."""
         n_series = int(self.codes.max(initial=-1)) + 1
@@ -62,17 +69,19 @@ class Rows:
         """A length of time, as what can be added to a time."""
         number = Clock(self.kind, 0, None).duration(value, name)  # refuses what is none
         if self.kind == "number":
-            return int(value) if is_whole(value) else number  # type: ignore[call-overload]
+            whole = is_whole(value) or (self._whole and number.is_integer())
+            exact = whole and number < LONGEST
+            return int(value) if exact else number  # type: ignore[call-overload]
         length, unit = pd.Timedelta(value), self.when.unit  # type: ignore[arg-type, attr-defined]
         coarse = length.as_unit(unit)
         return coarse if coarse == length else length
 
     def slack(self, horizon: Any, period: Any) -> Any:
         """What rounding may add to a time: nothing to dates and to whole numbers."""
-        whole = self.when.dtype.kind == "i" and is_whole(horizon) and is_whole(period)
-        if self.kind != "number" or whole:
+        if self.kind != "number" or (self._whole and is_whole(horizon) and is_whole(period)):
             return 0 * horizon
-        return 1e-9 * horizon + 4 * np.spacing(np.abs(self.when).max())
+        shorter = min(horizon, self.when.max() - self.when.min())
+        return 1e-9 * shorter + 4 * np.spacing(np.abs(self.when).max())
 
     def upto(self, time: Any, slack: Any) -> Bools:
         """Whether each row lies at or before a time."""
@@ -99,6 +108,8 @@ class Rows:
             numbers: pd.Index = pd.Index(np.asarray(given))
             if not pd.api.types.is_any_real_numeric_dtype(numbers.dtype):
                 raise TypeError(f"the first is {given[0]!r}")
+            if self._whole and ((numbers % 1 == 0) & (np.abs(numbers) < LARGEST)).all():
+                return numbers.astype(np.int64)
             return numbers
         if len(given) and pd.api.types.is_numeric_dtype(pd.Index(given).dtype):
             raise TypeError(f"the first, {given[0]}, is a number")
@@ -108,7 +119,16 @@ class Rows:
         zone = self.when.tz  # type: ignore[attr-defined]
         if dates.tz is not None and zone is None:
             raise TypeError("they have a time zone, but the data have none")
-        return dates.tz_localize(zone) if dates.tz is None and zone is not None else dates
+        if dates.tz is not None or zone is None:
+            return dates
+        instants = dates.tz_localize(zone, ambiguous="NaT", nonexistent="NaT")
+        none = np.flatnonzero(np.asarray(instants.isna()) & np.asarray(dates.notna()))
+        if len(none):
+            raise ValueError(
+                f"{dates[none[0]]} is no single instant in {zone}, whose clock was changed "
+                "then; give it as a pd.Timestamp with its zone"
+            )
+        return instants
 
 
 def read_rows(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime as dt
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from odeseries.checkpoints import begun, drawn_seed
-from odeseries.control import Budget, Callback, Control, as_callbacks
+from odeseries.control import LIMITS, Budget, Callback, Control, Limit, as_callbacks
 from odeseries.devices import find_device
 from odeseries.estimators import Saved
 from odeseries.frames.plain import plain_targets, refuse_dates
@@ -181,7 +180,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
         "early_stopping": ["boolean"],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "patience": [Interval(Integral, 1, None, closed="left")],
-        "max_time": [Interval(Real, 0, None, closed="neither"), str, dt.timedelta, None],
+        "max_time": LIMITS,
         "callbacks": [callable, list, tuple, None],
         "checkpoint_dir": [str, os.PathLike, None],
         "device": [str],
@@ -213,7 +212,7 @@ class ODENetClassifier(Saved, Declared, ClassifierMixin, BaseEstimator):
     early_stopping: bool = False
     validation_fraction: float = 0.1
     patience: int = 10
-    max_time: float | str | dt.timedelta | None = None
+    max_time: Limit | None = None
     callbacks: Callback | Sequence[Callback] | None = None
     checkpoint_dir: str | os.PathLike[str] | None = None
     device: str = "auto"
