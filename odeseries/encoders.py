@@ -18,6 +18,8 @@ __all__ = ["Encoder", "GRUEncoder", "ODERNNEncoder"]
 
 PART = 256
 """Rows of a batch that are encoded at once where no gradients are wanted."""
+LONGEST_GAP = 10.0
+"""Horizons of a longer gap over which a dynamics is followed, the last ones before the row."""
 
 
 class Encoder(nn.Module, ABC):
@@ -128,11 +130,18 @@ class ODERNNEncoder(Encoder):
         """Encode, one row at a time, each with its own gap; a negative one goes back in time."""
         if path is not None:
             return self._plainly(rows.transpose(0, 1), gaps, length, path)
+        gaps = self._followed(gaps)
         if torch.is_grad_enabled():
             return self._read(rows, gaps, length)
         # Rows of a batch know nothing of one another, and what is kept of a part is let go.
         parts = zip(*(torch.split(x, PART) for x in (rows, gaps, length)), strict=True)
         return torch.cat([self._read(*part) for part in parts])
+
+    def _followed(self, gaps: Tensor) -> Tensor:
+        """How long a dynamics is followed over gaps: no longer than it can be by steps."""
+        if self.dynamics.closed_form:
+            return gaps
+        return gaps.clamp(-LONGEST_GAP, LONGEST_GAP)
 
     def _read(self, rows: Tensor, gaps: Tensor, length: Tensor) -> Tensor:
         """Encode as one node, where that can be."""
@@ -158,8 +167,9 @@ class ODERNNEncoder(Encoder):
         flow = self.dynamics if path is None else Driven(self.dynamics, path)
         ends = gaps.cumsum(1) - gaps.sum(1, keepdim=True)
         for i, row in enumerate(rows):
-            begin = torch.zeros_like(ends[:, i]) if path is None else ends[:, i] - gaps[:, i]
-            times = torch.stack([begin, begin + gaps[:, i]], 1)
+            gap = self._followed(gaps[:, i])
+            begin = torch.zeros_like(gap) if path is None else ends[:, i] - gap
+            times = torch.stack([begin, begin + gap], 1)
             moved, waiting = state.tensor_split([self.dynamics.dim], 1)
             solution = solve(
                 flow,

@@ -20,6 +20,9 @@ __all__ = [
 FEWEST_TARGETS = 256
 """Of a channel, as far as there are so many, to begin a network with."""
 
+LONGEST_LEAD = 100.0
+"""Horizons; rows that are farther from a stretch are not seen: nothing is to be learned so far."""
+
 SLACK = 1e-8
 """Horizons within which stamps are equal, so that rounding puts no row on the other side."""
 
@@ -32,8 +35,8 @@ class WindowSampler:
 
     Every row with an observed target is a target at least once in `cover`. A stretch is at most a
     horizon long and is asked for from before it (a forecast), from both sides (an
-    interpolation) or from after it (a backcast); the first rows of a series can only be a
-    backcast.
+    interpolation) or from after it (a backcast); the first rows of a series, and those after a gap
+    of more than 100 horizons, can only be a backcast.
 
     Parameters
     ----------
@@ -113,10 +116,11 @@ class WindowSampler:
         rows: list[Int64],
     ) -> None:
         """Append the windows that ask for the rows ``at:end`` of a series."""
+        before, after = self._is_near(span, at), self._is_near(span, end)
         if kind < self.interpolation:
-            seen_left, seen_right = True, True
-        elif kind < self.interpolation + self.backcast or at == 0:
-            seen_left, seen_right = False, True
+            seen_left, seen_right = before, after
+        elif kind < self.interpolation + self.backcast or not before:
+            seen_left, seen_right = False, after
         else:
             seen_left, seen_right = True, False
         left = span.start + at if seen_left else span.start
@@ -129,6 +133,11 @@ class WindowSampler:
                 continue
             bounds.append((i, left, right, right_end))
             rows.append(np.sort(chunk))
+
+    def _is_near(self, span: slice, at: int) -> bool:
+        """Whether a row of a series follows the one before it closely enough to learn from it."""
+        times = self.panel.times[span]
+        return 0 < at < len(times) and bool(times[at] - times[at - 1] <= LONGEST_LEAD)
 
 
 def forecast_windows(

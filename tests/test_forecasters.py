@@ -143,6 +143,41 @@ def test_a_forecast_does_not_depend_on_its_companions(
     np.testing.assert_allclose(panel_model.predict(one), alone.loc[[(3, 10.5)]], atol=1e-5)
 
 
+def test_what_can_not_be_reached_takes_nothing_near_along(wave: pd.Series) -> None:
+    """A row too far away for the solver's steps is NaN; the rows asked with it are forecast."""
+    model = ode.ODERNNForecaster("60D", **BRIEF).fit(wave)
+    near, far = (wave.index[-1] + pd.Timedelta(days=d) for d in (20, 70_000))
+    with pytest.warns(ode.ConvergenceWarning, match="1 of 2 rows"):
+        both = model.predict([near, far])
+    np.testing.assert_allclose(both[near], model.predict([near]).iloc[0], rtol=1e-5)
+    assert np.isnan(both[far])
+    with pytest.warns(ode.ConvergenceWarning, match="1 of 2 rows"):
+        assert np.isfinite(model.sample([near, far], n_samples=3).loc[(slice(None), near)]).all()
+
+
+@pytest.mark.parametrize("forecaster", [ode.ODERNNForecaster, ode.NeuralODEForecaster])
+def test_series_with_a_gap_of_thousands_of_horizons_are_forecast(
+    wave: pd.Series, forecaster: type[ode.BaseForecaster]
+) -> None:
+    """Steps over it would be more than a solver takes, and would tell nothing."""
+    half = len(wave) // 2
+    later = wave.index[half:] + pd.Timedelta(days=70_000)
+    series = wave.set_axis(wave.index[:half].append(later))
+    model = forecaster("60D", **BRIEF).fit(series)
+    assert np.isfinite(model.predict(later[10:20] + pd.Timedelta("1h"))).all()
+    assert int(model.history_["skipped"].sum()) == 0
+
+
+def test_intervals_far_beyond_the_horizon_keep_their_width(wave: pd.Series) -> None:
+    """They are as wide as a few horizons ahead: how far it is is not told apart any more."""
+    model = ode.LatentODEForecaster("60D", **FAST).fit(wave)
+    leads = [pd.Timedelta(days=d) for d in (180, 6_000, 60_000)]
+    bounds = model.predict_interval(leads, coverage=0.9).to_numpy()
+    few, *many = bounds[:, 1] - bounds[:, 0]
+    assert all(few / 2 < width < 2 * few for width in many)
+    assert np.abs(bounds - wave.mean()).max() < 2 * np.ptp(wave)
+
+
 def test_ids_are_labels_only(panel: pd.DataFrame, panel_model: ode.LatentODEForecaster) -> None:
     """A series under a new name, given as history, has the forecast of the old one."""
     renamed = panel.loc[[4]].rename(index={4: "new"}, level=0)

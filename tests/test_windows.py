@@ -13,6 +13,7 @@ from odeseries.frames import read_frame
 from odeseries.panel import Panel
 from odeseries.sampling import (
     FEWEST_TARGETS,
+    LONGEST_LEAD,
     WindowSampler,
     forecast_windows,
     query_windows,
@@ -45,6 +46,18 @@ def test_every_observation_is_a_target_in_a_cover(panel: pd.DataFrame) -> None:
     windows = sampler(data).cover(1)
     asked = np.unique(windows.rows[windows.rows >= 0])
     np.testing.assert_array_equal(asked, np.arange(data.n_rows))
+
+
+def test_nothing_is_learned_across_a_very_long_gap() -> None:
+    """Rows far beyond a stretch are not seen with it, and every row is asked for all the same."""
+    times = np.r_[np.arange(12.0), 1e6 + np.arange(12.0)]
+    data = scaled(pd.DataFrame({"y": np.sin(times)}, index=times))
+    windows = sampler(data).cover(50)
+    assert np.unique(windows.rows[windows.rows >= 0]).tolist() == list(range(24))
+    batch = loader(data).batch(windows)
+    assert batch.right is not None
+    for side in (batch.left, batch.right):
+        assert bool((side.lead[side.present] <= LONGEST_LEAD).all())
 
 
 def test_targets_are_never_seen(panel: pd.DataFrame) -> None:

@@ -434,7 +434,13 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         series, times, inputs = queries.series, queries.times, queries.inputs
         out = np.empty((len(times), panel.n_targets, n))
         for rows, known in scenarios(panel, series, times, inputs):
-            out[rows] = self._scenario(known, series[rows], times[rows], inputs[rows], answer, n)
+            asked = series[rows], times[rows], inputs[rows]
+            out[rows] = self._scenario(known, *asked, answer, n, PREDICT_QUERIES)
+            # A path that can't be followed to a far query says nothing of the nearer ones.
+            lost = rows[np.isnan(out[rows]).any((1, 2))]
+            if len(lost):
+                alone = series[lost], times[lost], inputs[lost]
+                out[lost] = self._scenario(known, *alone, answer, n, 1)
         return out
 
     @torch.no_grad()
@@ -446,12 +452,16 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
         inputs: Float64,
         answer: Answer,
         n: int,
+        n_queries: int,
     ) -> Float64:
-        """Answers for rows whose inputs belong together, in standardised units."""
+        """Answers for rows whose inputs belong together, in standardised units.
+
+        Most ``n_queries`` of them are asked for in one window.
+        """
         fitted, recipe = self._fitted, self._recipe_
         loader = fitted.loader(panel, recipe, inputs)
         times = np.round(stamps / recipe.horizon, ROUND)
-        windows, order = query_windows(loader.panel, series, times, PREDICT_QUERIES)
+        windows, order = query_windows(loader.panel, series, times, n_queries)
         out = np.empty((len(times), panel.n_targets, n))
         done = 0
         for start in range(0, len(windows), PREDICT_WINDOWS):

@@ -28,6 +28,8 @@ Interpolation = Literal["linear", "previous"]
 CLIP = 10.0
 RECONSTRUCTED = 1.0
 SHORT, LONG = 0.1, 0.4
+FARTHEST = 3.0
+"""Horizons beyond which a lead is not told apart: hardly any query of training is so far."""
 N_FADES = 3
 HEAVIEST = 30.0
 
@@ -289,8 +291,9 @@ class FlowNetwork(Traced):
         self, state: Tensor, lead: Tensor, phases: Tensor, inputs: Tensor, backward: bool
     ) -> Tensor:
         """What all channels share at a query."""
-        far = lead.abs()
-        times = [lead, torch.log1p(10 * far), torch.exp(-far / SHORT)]
+        near = lead.clamp(-FARTHEST, FARTHEST)
+        far = near.abs()
+        times = [near, torch.log1p(10 * far), torch.exp(-far / SHORT)]
         flags = [*times, torch.full_like(lead, float(backward))]
         out: Tensor = self.shared(torch.cat([state, torch.stack(flags, -1), phases, inputs], -1))
         return out
@@ -375,7 +378,9 @@ def read_waves(side: Side, values: Tensor) -> list[Tensor]:
 
 def _fades(lead: Tensor) -> Tensor:
     """How the weight of what is known now may change with the lead, (batch, n_queries, N_FADES)."""
-    return torch.stack([torch.ones_like(lead), lead.clamp(max=3.0), torch.exp(-lead / LONG)], -1)
+    return torch.stack(
+        [torch.ones_like(lead), lead.clamp(max=FARTHEST), torch.exp(-lead / LONG)], -1
+    )
 
 
 def _inputs(side: Side, batch: Batch) -> Tensor:
