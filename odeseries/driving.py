@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from odeseries.errors import DataError, PluginError
+from odeseries.errors import DataError, PluginError, SolverError
 from odeseries.interfaces import Dynamics
 
 __all__ = ["Driven", "InputPath", "Waves"]
@@ -111,6 +111,14 @@ class InputPath:
         """Number of inputs."""
         return self.values.shape[-1] + (0 if self.waves is None else self.waves.n_inputs)
 
+    @property
+    def jumps(self) -> bool:
+        """Whether the inputs may jump at their knots."""
+        if self.interpolation == "previous":
+            return True
+        together = self.times.diff(dim=1) == 0
+        return bool((together[..., None] & (self.values.diff(dim=1) != 0)).any())
+
     def __call__(self, t: Tensor) -> Tensor:
         """Inputs at times of shape (batch, ..., 1); shape (batch, ..., n_inputs)."""
         if self.waves is None:
@@ -173,7 +181,9 @@ class InputPath:
 class Driven(Dynamics):
     """A dynamics closed over the inputs of a batch, which ``solve`` takes like any other.
 
-    A closed form is used if it has one and the inputs are constant between knots.
+    A closed form is used if it has one and the inputs are constant between knots. Steps should end
+    at the knots; where the inputs jump, as those held constant do, ``"midpoint"`` is the method
+    that keeps its order.
 
     Parameters
     ----------
@@ -186,6 +196,8 @@ class Driven(Dynamics):
     ------
     PluginError
         If the dynamics was not made for so many inputs.
+    SolverError
+        If derivatives are asked for by the times of jumps, which only a closed form has.
 
     Examples
     --------
@@ -214,6 +226,13 @@ class Driven(Dynamics):
         constant = path.interpolation == "previous" and path.waves is None
         self.closed_form = dynamics.closed_form and constant
         self.noise_type, self.sde_type = dynamics.noise_type, dynamics.sde_type
+        sought = path.times.requires_grad and torch.is_grad_enabled()
+        if sought and path.jumps and not self.closed_form:
+            raise SolverError(
+                "Steps give no derivatives by the times at which inputs jump: give the path "
+                "times.detach(), or a dynamics with a closed form, such as 'linear', and inputs "
+                "held between their knots."
+            )
 
     @property
     def state_dim(self) -> int:

@@ -284,7 +284,7 @@ class Heun(FixedStep):
     """Heun's method, the explicit trapezoidal rule: order 2, two evaluations a step.
 
     Like the midpoint rule, but it asks the field at the ends of the steps only, as suits fields
-    driven by inputs that are known there.
+    driven by inputs that are known there and do not jump.
     """
 
     order: ClassVar[float] = 2
