@@ -58,7 +58,7 @@ class InputPath:
     times : Tensor of shape (batch, n_knots)
         Knots; never decreasing within a row.
     values : Tensor of shape (batch, n_knots, n_inputs)
-        Inputs at the knots.
+        Inputs at the knots; whole numbers become those of torch's default dtype.
     mask : Tensor of bool, shape (batch, n_knots), optional
         False where there is no knot; times and values may be anything there.
     interpolation : {"linear", "previous"}, default="linear"
@@ -102,6 +102,8 @@ class InputPath:
                 f"(batch, n_knots)."
             )
         self.interpolation, self.waves = interpolation, waves
+        # Between whole numbers there are others.
+        values = values if values.is_floating_point() else values.to(torch.get_default_dtype())
         self.times, self.values = _packed(times, values, mask)
         _check_knots(self.times, self.values)
         self._pieces = self._tabled()
@@ -128,6 +130,7 @@ class InputPath:
 
     def _between(self, t: Tensor) -> Tensor:
         """Inputs that are given at knots."""
+        self.check_rows(len(t))
         asked = t.flatten(1).contiguous()
         piece = torch.searchsorted(self.times.to(t.dtype), asked, right=True)
         out = _picked(self._pieces, piece)
@@ -135,6 +138,20 @@ class InputPath:
             value, slope = out[..., 1:].chunk(2, -1)
             out = value + (asked[..., None] - out[..., :1]) * slope
         return out.to(self.values.dtype).reshape(*t.shape[:-1], self.values.shape[-1])
+
+    def check_rows(self, batch: int) -> None:
+        """Refuse to give inputs to another number of rows than they are for.
+
+        Raises
+        ------
+        DataError
+            If it is another one.
+        """
+        if batch != len(self.times):
+            raise DataError(
+                f"The inputs are those of {len(self.times)} rows, and are asked for by {batch}: "
+                f"give every row of the batch its knots, times.expand(batch, -1) if all share them."
+            )
 
     def held(self) -> Tensor:
         """Inputs before, between and after the knots, if they are constant there.
@@ -265,6 +282,7 @@ class Driven(Dynamics):
         on one side of ``t0``.
         """
         del inputs
+        self.path.check_rows(len(state))
         sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
         asked = t1.flatten(1)
         legs, along = self._legs(sign, t0.reshape(len(t0), 1))

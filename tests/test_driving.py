@@ -364,3 +364,21 @@ def test_derivatives_by_the_times_of_jumps_are_refused_or_right(kind: str) -> No
         ).ys
 
     assert torch.autograd.gradcheck(end, times + torch.tensor([[0.0, 0.0, 0.1, 0.0]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_are_inputs_like_others(kind: str) -> None:
+    """Straight lines between them go through all numbers between."""
+    times, values = torch.tensor([[0, 4, 6]]), torch.tensor([[[0], [2], [-1]]])
+    at = torch.tensor([[1.0, 4.5, 5.0]])
+    right = InputPath(times.float(), values.float(), interpolation=kind)(at[..., None])
+    found = InputPath(times, values, interpolation=kind)(at[..., None])
+    torch.testing.assert_close(found, right, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dynamics", [MLP(2, n_inputs=1), Linear(2, n_inputs=1)])
+def test_inputs_of_other_rows_are_refused(dynamics: Dynamics) -> None:
+    """Whether steps are taken or not."""
+    path = InputPath(torch.zeros(2, 1), torch.ones(2, 1, 1), interpolation="previous")
+    with pytest.raises(DataError, match="those of 2 rows, and are asked for by 3"):
+        solve(Driven(dynamics, path), torch.ones(3, 2), torch.tensor([0.0, 1.0]))
