@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from odeseries.errors import DataError, PluginError
+from odeseries.errors import DataError, PluginError, SolverError
 from odeseries.interfaces import Dynamics
 
 __all__ = ["Driven", "InputPath", "Waves"]
@@ -58,7 +58,7 @@ class InputPath:
     times : Tensor of shape (batch, n_knots)
         Knots; never decreasing within a row.
     values : Tensor of shape (batch, n_knots, n_inputs)
-        Inputs at the knots.
+        Inputs at the knots; whole numbers become those of torch's default dtype.
     mask : Tensor of bool, shape (batch, n_knots), optional
         False where there is no knot; times and values may be anything there.
     interpolation : {"linear", "previous"}, default="linear"
@@ -102,6 +102,8 @@ class InputPath:
                 f"(batch, n_knots)."
             )
         self.interpolation, self.waves = interpolation, waves
+        # Between whole numbers there are others.
+        values = values if values.is_floating_point() else values.to(torch.get_default_dtype())
         self.times, self.values = _packed(times, values, mask)
         _check_knots(self.times, self.values)
         self._pieces = self._tabled()
@@ -110,6 +112,14 @@ class InputPath:
     def n_inputs(self) -> int:
         """Number of inputs."""
         return self.values.shape[-1] + (0 if self.waves is None else self.waves.n_inputs)
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the inputs may jump at their knots."""
+        if self.interpolation == "previous":
+            return True
+        together = self.times.diff(dim=1) == 0
+        return bool((together[..., None] & (self.values.diff(dim=1) != 0)).any())
 
     def __call__(self, t: Tensor) -> Tensor:
         """Inputs at times of shape (batch, ..., 1); shape (batch, ..., n_inputs)."""
@@ -120,6 +130,7 @@ class InputPath:
 
     def _between(self, t: Tensor) -> Tensor:
         """Inputs that are given at knots."""
+        self.check_rows(len(t))
         asked = t.flatten(1).contiguous()
         piece = torch.searchsorted(self.times.to(t.dtype), asked, right=True)
         out = _picked(self._pieces, piece)
@@ -127,6 +138,20 @@ class InputPath:
             value, slope = out[..., 1:].chunk(2, -1)
             out = value + (asked[..., None] - out[..., :1]) * slope
         return out.to(self.values.dtype).reshape(*t.shape[:-1], self.values.shape[-1])
+
+    def check_rows(self, batch: int) -> None:
+        """Refuse to give inputs to another number of rows than they are for.
+
+        Raises
+        ------
+        DataError
+            If it is another one.
+        """
+        if batch != len(self.times):
+            raise DataError(
+                f"The inputs are those of {len(self.times)} rows, and are asked for by {batch}: "
+                f"give every row of the batch its knots, times.expand(batch, -1) if all share them."
+            )
 
     def held(self) -> Tensor:
         """Inputs before, between and after the knots, if they are constant there.
@@ -173,7 +198,9 @@ class InputPath:
 class Driven(Dynamics):
     """A dynamics closed over the inputs of a batch, which ``solve`` takes like any other.
 
-    A closed form is used if it has one and the inputs are constant between knots.
+    A closed form is used if it has one and the inputs are constant between knots. Steps should end
+    at the knots; where the inputs jump, as those held constant do, ``"midpoint"`` is the method
+    that keeps its order.
 
     Parameters
     ----------
@@ -186,6 +213,8 @@ class Driven(Dynamics):
     ------
     PluginError
         If the dynamics was not made for so many inputs.
+    SolverError
+        If derivatives are asked for by the times of jumps, which only a closed form has.
 
     Examples
     --------
@@ -214,6 +243,13 @@ class Driven(Dynamics):
         constant = path.interpolation == "previous" and path.waves is None
         self.closed_form = dynamics.closed_form and constant
         self.noise_type, self.sde_type = dynamics.noise_type, dynamics.sde_type
+        sought = path.times.requires_grad and torch.is_grad_enabled()
+        if sought and path.jumps and not self.closed_form:
+            raise SolverError(
+                "Steps give no derivatives by the times at which inputs jump: give the path "
+                "times.detach(), or a dynamics with a closed form, such as 'linear', and inputs "
+                "held between their knots."
+            )
 
     @property
     def state_dim(self) -> int:
@@ -246,6 +282,7 @@ class Driven(Dynamics):
         on one side of ``t0``.
         """
         del inputs
+        self.path.check_rows(len(state))
         sign = torch.where((t1 < t0).flatten(1).any(1, keepdim=True), -1, 1)
         asked = t1.flatten(1)
         legs, along = self._legs(sign, t0.reshape(len(t0), 1))

@@ -13,7 +13,7 @@ from torch import Tensor
 from odeseries import solve
 from odeseries.driving import Driven, InputPath, Waves
 from odeseries.dynamics import MLP, Hamiltonian, Linear, SecondOrder
-from odeseries.errors import DataError, PluginError
+from odeseries.errors import DataError, PluginError, SolverError
 from odeseries.interfaces import Dynamics
 
 KINDS = ["linear", "previous"]
@@ -310,3 +310,75 @@ def test_waves_are_kept_on_other_clocks(kind: str) -> None:
     torch.testing.assert_close(path.reversed()(-asked), path(asked))
     assert path.levelled() is path
     assert not Driven(Linear(4, n_inputs=6).double(), path.levelled()).closed_form
+
+
+@pytest.mark.parametrize(
+    ("kind", "solver", "order"),
+    [
+        ("linear", "heun", 2),
+        ("linear", "rk4", 4),
+        ("previous", "midpoint", 2),
+        ("previous", "heun", 1),
+        ("previous", "rk4", 1),
+    ],
+)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_order_of_steps_that_end_at_the_knots(
+    kind: str, solver: str, order: int, sign: int
+) -> None:
+    """Kinks leave every order, and jumps that of methods that do not ask at the ends of steps."""
+    dynamics = MLP(2, n_inputs=1, hidden=8).double()
+    times = torch.arange(5, dtype=torch.float64)[None] / 4
+    path = InputPath(times, torch.randn(1, 5, 1, dtype=torch.float64), interpolation=kind)
+    ends = torch.tensor([0.0, 1.0] if sign > 0 else [1.0, 0.0], dtype=torch.float64)
+    y0, driven = torch.ones(1, 2, dtype=torch.float64), Driven(dynamics, path)
+
+    @torch.no_grad()
+    def end(solver: str, **options: float) -> Tensor:
+        return solve(driven, y0, ends, solver=solver, **options).ys[:, -1]
+
+    right = end("dopri5", rtol=1e-12, atol=1e-13)
+    errors = [float((end(solver, step=step) - right).norm()) for step in (1 / 16, 1 / 32)]
+    found = np.log2(errors[0] / errors[1])
+    assert found > order - 0.35
+    assert order > 1 or found < 1.35
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_derivatives_by_the_times_of_jumps_are_refused_or_right(kind: str) -> None:
+    """Steps don't see them; a closed form does, and straight lines have none."""
+    times = torch.tensor([[0.0, 0.5, 0.5, 1.0]], dtype=torch.float64, requires_grad=True)
+    values = torch.tensor([[[1.0], [2.0], [-1.0], [0.0]]], dtype=torch.float64)
+    path = InputPath(times, values, interpolation=kind)
+    with pytest.raises(SolverError, match=r"no derivatives by the times at which inputs jump"):
+        Driven(MLP(2, n_inputs=1).double(), path)
+    lines = InputPath(times, torch.ones_like(values))
+    assert not lines.jumps
+    Driven(MLP(2, n_inputs=1).double(), lines)
+    dynamics, y0 = Linear(2, n_inputs=1).double(), torch.ones(1, 2, dtype=torch.float64)
+    ends = torch.tensor([0.0, 2.0], dtype=torch.float64)
+
+    def end(times: Tensor) -> Tensor:
+        return solve(
+            Driven(dynamics, InputPath(times, values, interpolation="previous")), y0, ends
+        ).ys
+
+    assert torch.autograd.gradcheck(end, times + torch.tensor([[0.0, 0.0, 0.1, 0.0]]))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_whole_numbers_are_inputs_like_others(kind: str) -> None:
+    """Straight lines between them go through all numbers between."""
+    times, values = torch.tensor([[0, 4, 6]]), torch.tensor([[[0], [2], [-1]]])
+    at = torch.tensor([[1.0, 4.5, 5.0]])
+    right = InputPath(times.float(), values.float(), interpolation=kind)(at[..., None])
+    found = InputPath(times, values, interpolation=kind)(at[..., None])
+    torch.testing.assert_close(found, right, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("dynamics", [MLP(2, n_inputs=1), Linear(2, n_inputs=1)])
+def test_inputs_of_other_rows_are_refused(dynamics: Dynamics) -> None:
+    """Whether steps are taken or not."""
+    path = InputPath(torch.zeros(2, 1), torch.ones(2, 1, 1), interpolation="previous")
+    with pytest.raises(DataError, match="those of 2 rows, and are asked for by 3"):
+        solve(Driven(dynamics, path), torch.ones(3, 2), torch.tensor([0.0, 1.0]))

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from odeseries import Regularised, SolverError, random_end, solve
-from odeseries.dynamics import MLP, Linear
+from odeseries.dynamics import MLP, SDE, Linear
 from odeseries.nets import seeded_weights
 
 MATRIX = torch.tensor([[-0.5, 2.0], [-1.0, 0.1]], dtype=torch.float64)
@@ -236,3 +236,17 @@ def test_seeds_are_those_of_a_solve() -> None:
             random_end(times, 0.5, seed=seed)
         with pytest.raises(SolverError, match=r"seed=.*: give an int"):
             Regularised(linear, states(), seed=seed)
+
+
+def test_costs_of_noisy_paths_are_refused() -> None:
+    """Without a word the noise would be left out of the states."""
+    with pytest.raises(SolverError, match=r"SDE is stochastic.*the drift alone"):
+        Regularised(SDE(2).double(), states(), seed=0)
+
+
+@pytest.mark.parametrize("start", [states(3), torch.zeros(2, 4, dtype=torch.float64)])
+def test_other_starts_than_its_own_are_refused(start: Tensor) -> None:
+    """States without room for the costs, and those of another batch."""
+    field = Regularised(linear, states(3), seed=0)
+    with pytest.raises(SolverError, match="solve it from its attribute start"):
+        solve(field, start, torch.tensor([0.0, 1.0]))

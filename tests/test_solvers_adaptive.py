@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -198,6 +199,48 @@ def test_failures_are_told_apart(
     assert solve(field, y0, times, **options, **NAN).status.tolist() == [code]
     with pytest.raises(SolverError, match=words):
         solve(field, y0, times, **options)
+
+
+class Bounded:
+    """A field that may be asked only so often, where a solve without an end would go on."""
+
+    def __init__(self, field: Callable[[Tensor, Tensor], Tensor], most: int = 2000) -> None:
+        self.field, self.left = field, most
+
+    def __call__(self, t: Tensor, y: Tensor) -> Tensor:
+        """Count down."""
+        self.left -= 1
+        assert self.left > 0, "the solve has no end"
+        return self.field(t, y)
+
+
+@pytest.mark.parametrize("solver", ADAPTIVE)
+def test_slopes_near_the_largest_number_leave_steps_a_length(solver: str) -> None:
+    """Relative to the tolerances such a slope is infinite, and the solution is not."""
+    field = Bounded(lambda t, y: 1e36 * torch.cos(6 * t) + 0 * y)
+    ys = solve(field, torch.ones(2, 1), torch.tensor([0.0, 0.3, 1.0]), solver=solver).ys
+    right = 1e36 / 6 * torch.sin(6 * torch.tensor([0.3, 1.0]))
+    torch.testing.assert_close(ys[0, 1:, 0], right, rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize("solver", ADAPTIVE)
+def test_steps_that_underflow_have_an_end(solver: str) -> None:
+    """A span of a few of the least numbers can't be divided into the steps that it needs."""
+    field = Bounded(lambda t, y: -1e308 * y)
+    y0, times = (
+        torch.ones(1, 1, dtype=torch.float64),
+        torch.tensor([0.0, 1e-310], dtype=torch.float64),
+    )
+    assert solve(field, y0, times, solver=solver, **NAN).status == Solver.STEP_UNDERFLOW
+
+
+@pytest.mark.parametrize("solver", ADAPTIVE)
+def test_no_row_is_solved_whose_interpolation_overflows(solver: str) -> None:
+    """Its steps are finite, and the row beside it is right."""
+    y0, times = torch.tensor([[2e38], [1.0]]), torch.tensor([0.0, 0.1, 0.5, 1.0])
+    solution = solve(lambda t, y: -y, y0, times, solver=solver, **NAN)
+    assert (solution.status == 0).tolist() == torch.isfinite(solution.ys).all(-1).all(1).tolist()
+    torch.testing.assert_close(solution.ys[1, :, 0], torch.exp(-times), rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("solver", ADAPTIVE)

@@ -330,12 +330,35 @@ def test_derivatives_by_the_times_are_refused(solver: str) -> None:
         assert solve(Geometric(1), y0, times, solver=solver, seed=0).ys.isfinite().all()
 
 
-def test_work_is_counted() -> None:
+def test_steps_are_counted() -> None:
     """Base steps up to the last needed one, one more for every time off the grid."""
     times = torch.tensor([[0.0, 0.5, 0.6, 1.0], [0.0, 0.05, 0.05, 0.05]])
     stats = solve(Geometric(1), torch.ones(2, 1), times, solver="milstein", step=0.25, seed=0).stats
     assert stats.accepted.tolist() == [5, 3]
-    assert stats.nfe.tolist() == [16, 10]
+    assert stats.nfe.tolist() == [15, 9]
+
+
+@pytest.mark.parametrize(
+    ("solver", "dynamics"),
+    [
+        ("euler_maruyama", Geometric(1)),
+        ("milstein", Geometric(1)),
+        ("milstein", ScalarGeometric(1)),
+        ("stochastic_heun", StratonovichGeometric(1)),
+        ("stochastic_heun", Circle(2)),
+    ],
+)
+def test_evaluations_are_those_that_are_made(
+    solver: str, dynamics: Dynamics, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of drift and diffusion together, for a row alone."""
+    asked = []
+    for name in ("forward", "diffusion"):
+        function = getattr(dynamics, name)
+        monkeypatch.setattr(dynamics, name, lambda *x, f=function: asked.append(0) or f(*x))
+    y0, times = torch.ones(1, dynamics.dim), torch.tensor([0.0, 0.33, 1.0])
+    stats = solve(dynamics, y0, times, solver=solver, n_steps=7, seed=0).stats
+    assert stats.nfe.tolist() == [len(asked)]
 
 
 def test_what_does_not_fit_is_refused() -> None:

@@ -29,9 +29,12 @@ seven calls where the halves of the state depend on themselves.
 those of one smooth map; the error is not known: halve the step and see whether anything that
 matters changes. An adaptive method holds each row's estimated error in a step at ``atol + rtol *
 |y|`` by steps of the row's own length; the error at the end is the sum of these, and more where
-trajectories part. Where the field has kinks, such as those of ReLU or of inputs held constant,
-high orders are lost and adaptive methods take short steps at each: ``rk4`` or ``heun`` with a
-step that fits the inputs is better. In float32 tolerances below 1e-6 can't be held.
+trajectories part. Where the field has kinks, such as those of ReLU or of straight lines between
+inputs, or jumps, as of inputs held constant, high orders are lost and adaptive methods take short
+steps at each. Fixed steps that end at the knots of the inputs are better: at kinks they keep every
+order, at jumps that of ``midpoint``. The others, ``rk4`` and ``heun`` too, ask the field at the end
+of a step, where the next input holds already, and are of order 1 there. In float32 tolerances
+below 1e-6 can't be held.
 
 **Stability.** An explicit method is stable only while the step times the largest rate of decay
 is small: below 2 for ``euler``, ``midpoint`` and ``heun``, 2.8 for ``rk4``, 3.3 for ``dopri5``,

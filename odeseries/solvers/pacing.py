@@ -135,7 +135,9 @@ class AdaptivePace(Pace):
             scale = torch.maximum(scale, column(self.options.rtol * self.start_size, y))
         at, rate = _norm(y / scale), _norm(slope / scale)
         guess = torch.where((at < 1e-5) | (rate < 1e-5), 1e-3 * self.span, 0.01 * at / rate)
-        guess = torch.minimum(guess.to(self.span.dtype), self.span)
+        # A rate beyond what the dtype holds would leave no length at all, and no end of tries.
+        guess = torch.maximum(guess.to(self.span.dtype), self._least())
+        guess = torch.minimum(guess, self.span)
         h = self.clock.signed(guess, y)
         later = field(self.clock.at(guess, y), torch.addcmul(y, h, slope))
         most = torch.maximum(rate, _norm((later - slope) / scale) / guess.to(y.dtype))
@@ -184,8 +186,9 @@ class AdaptivePace(Pace):
         chosen = length * self._factor(ratio)
         after = torch.where(length < self.span - self.elapsed, self.elapsed + length, self.span)
         after = torch.where(accept, after, self.elapsed)
-        stuck = moving & ~accept & (chosen < self._least())
         going = after < self.span
+        # Whoever rejected has a least length; nobody who has a way to go may have none at all.
+        stuck = going & (chosen <= ~accept * self._least())
         # The one transfer to the host in a step.
         flags = torch.stack([broken, ~accept, stuck, going, accept & moving]).sum(1).tolist()
         self.tried += 1
@@ -211,7 +214,7 @@ class AdaptivePace(Pace):
         self.length = torch.where(broken, BROKEN_SHRINK * self.proposed, self.length)
         self.tries, self.rejected = self.tries + broken, self.rejected + broken
         self.growth = torch.where(broken, 1.0, self.growth)
-        self._fail(broken & (self.length < self._least()), Solver.NON_FINITE, y)
+        self._fail(broken & (self.length <= self._least()), Solver.NON_FINITE, y)
         self._check_budget(y)
         return Verdict(False)
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from odeseries.errors import SolverError
-from odeseries.interfaces import VectorField
+from odeseries.interfaces import Dynamics, VectorField
 from odeseries.solvers.inference import differentiable_again, outside_inference
 from odeseries.solvers.noise import whole_seed, within_64_bits
 
@@ -65,7 +65,8 @@ class Regularised(nn.Module):
     Raises
     ------
     SolverError
-        If ``n_probes`` is less than 1, or the seed is none.
+        If ``n_probes`` is less than 1, the seed is none, or the field is a stochastic dynamics;
+        later on, if what is solved does not start as ``start`` does.
 
     References
     ----------
@@ -90,6 +91,11 @@ class Regularised(nn.Module):
         super().__init__()
         if n_probes < 1:
             raise SolverError(f"n_probes={n_probes} must be at least 1.")
+        if isinstance(field, Dynamics) and field.noise_type is not None:
+            raise SolverError(
+                f"{type(field).__name__} is stochastic, and its paths have no slope whose square "
+                f"could be summed: give an ordinary dynamics, or the drift alone as a function."
+            )
         self.field = field
         self.start = torch.cat([y0, torch.zeros_like(y0[..., :1]).expand(*y0.shape[:-1], 2)], -1)
         shape = (n_probes, *y0.shape)
@@ -99,6 +105,12 @@ class Regularised(nn.Module):
 
     def forward(self, t: Tensor, state: Tensor) -> Tensor:
         """Slope of the states and of their costs, (batch, ..., state_dim + 2)."""
+        if state.shape != self.start.shape:
+            raise SolverError(
+                f"The states have the shape {tuple(state.shape)}, and those of this field "
+                f"{tuple(self.start.shape)}: solve it from its attribute start, which has room for "
+                f"the costs, or make one for the other states."
+            )
         learning = torch.is_grad_enabled()
         with outside_inference(), torch.enable_grad():
             t, y = differentiable_again(t), differentiable_again(state[..., :-2])

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from odeseries.interfaces import Solution, Solver, SolverStats
 
-__all__ = ["answered", "apart", "chosen", "column", "healed", "resting", "status_of", "stood_in"]
+__all__ = [
+    "answered",
+    "apart",
+    "chosen",
+    "column",
+    "healed",
+    "resting",
+    "seen_through",
+    "status_of",
+    "stood_in",
+]
 
 
 def column(values: Tensor, like: Tensor) -> Tensor:
@@ -36,6 +47,16 @@ def status_of(*parts: Tensor) -> Tensor:
     """Tell rows whose every number is finite from the others, as codes of shape (batch,)."""
     finite = [torch.isfinite(part.detach()).flatten(1).all(1) for part in parts]
     return torch.where(torch.stack(finite).all(0), Solver.OK, Solver.NON_FINITE)
+
+
+def seen_through(solution: Solution) -> Solution:
+    """The solution, in which no row is called solved whose states are not finite.
+
+    Near the largest number of the dtype an interpolation overflows where no step did.
+    """
+    solved = solution.status == Solver.OK
+    status = torch.where(solved, status_of(solution.ys), solution.status)
+    return replace(solution, status=status)
 
 
 def healed(failed: Tensor, ys: Tensor, y0: Tensor, again: Callable[[], Tensor]) -> Tensor:

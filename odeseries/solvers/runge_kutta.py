@@ -20,7 +20,7 @@ from odeseries.solvers.gradients import GRADIENTS, Engine
 from odeseries.solvers.grids import Grid
 from odeseries.solvers.outputs import sink_for
 from odeseries.solvers.pacing import AdaptivePace, FixedPace
-from odeseries.solvers.rows import apart, chosen, healed, resting, status_of
+from odeseries.solvers.rows import apart, chosen, healed, resting, seen_through, status_of
 from odeseries.solvers.stepping import Clock, Pace, Scheme, march
 from odeseries.solvers.tableaux import Tableau
 from odeseries.solvers.tapes import Block, Listener, Replay, Window
@@ -89,7 +89,7 @@ class RowSteps(Engine):
         self, field: VectorField, y0: Tensor, times: Tensor, options: SolveOptions
     ) -> Solution:
         """Integrate, so that rows that fail spoil no gradients."""
-        solution = differentiable(self, field, y0, times, options)
+        solution = seen_through(differentiable(self, field, y0, times, options))
         failed = solution.status != self.OK
         if not (solution.ys.requires_grad and bool(failed.any())):
             return solution
@@ -284,7 +284,7 @@ class Heun(FixedStep):
     """Heun's method, the explicit trapezoidal rule: order 2, two evaluations a step.
 
     Like the midpoint rule, but it asks the field at the ends of the steps only, as suits fields
-    driven by inputs that are known there.
+    driven by inputs that are known there and do not jump.
     """
 
     order: ClassVar[float] = 2

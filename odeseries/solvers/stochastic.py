@@ -136,7 +136,7 @@ class StochasticStep(Solver):
                 return self._march(equation, stood_in(failed, y0), rest, Plan.of(rest))[0]
 
             ys = healed(failed, ys, y0, again)
-        return Solution(ys, self._stats(plan), status)
+        return Solution(ys, self._stats(equation, plan), status)
 
     def _march(
         self, equation: Equation, y0: Tensor, grid: Grid, plan: Plan
@@ -192,10 +192,11 @@ class StochasticStep(Solver):
             reached[j] = _kept(moving, self.advance(equation, at), reached[j])
         return torch.stack(reached, 1)
 
-    def _stats(self, plan: Plan) -> SolverStats:
-        """Count steps, and evaluations of drift and diffusion with the one that shows the noise."""
+    def _stats(self, equation: Equation, plan: Plan) -> SolverStats:
+        """Count steps, and evaluations of drift and diffusion with any that shows the noise."""
         taken = plan.counts + (plan.share > 0).sum(1)
-        return SolverStats(1 + self.evaluations * taken, taken, torch.zeros_like(taken))
+        shown = int(equation.noise.noise_type != "diagonal")
+        return SolverStats(shown + self.evaluations * taken, taken, torch.zeros_like(taken))
 
 
 class EulerMaruyama(StochasticStep):
