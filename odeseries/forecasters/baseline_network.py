@@ -119,15 +119,17 @@ class BaselineNetwork(ClosedForm):
 
     def _regress(self, channel: int, batches: Sequence[Batch]) -> None:
         """Ridge regression of what the nearest value leaves, its penalty by cross-validation."""
-        columns, left = [], []
+        columns, left, ages = [], [], []
         for batch in batches:
             seen = (batch.observed[..., channel] > 0) & ~is_between(batch)[:, None]
+            value, age = nearest(batch)
             columns.append(_design(batch, slice(channel, channel + 1))[..., 0, :][seen])
-            left.append((batch.targets - nearest(batch)[0])[..., channel][seen].double())
+            left.append((batch.targets - value)[..., channel][seen].double())
+            ages.append(age[..., channel][seen].double())
         x, y = torch.cat(columns), torch.cat(left)
         if len(y) < TARGETS_PER_COLUMN * x.shape[1] or n_different(x, y) < FEWEST_DIFFERENT:
             return
-        found = Regression.fitted(x, y)
+        found = Regression.fitted(x, y, torch.cat(ages))
         if found is not None:
             self.centre[channel], self.size[channel] = found.centre, found.size
             self.bounds[channel], self.weights[channel] = found.bounds, found.weights

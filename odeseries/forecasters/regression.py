@@ -18,6 +18,10 @@ WILD = 0.05
 COST = 2.0
 LOOKED_AT = 2000
 """Examples among which different ones are counted."""
+GROUPS = 8
+"""In which ages are told apart, with as many examples each."""
+LEAST_ERROR = 0.1
+"""Least size of errors of an age, relative to those of all."""
 
 
 def n_different(x: Tensor, y: Tensor) -> int:
@@ -52,35 +56,52 @@ class Regression:
     bounds: Tensor
 
     @classmethod
-    def fitted(cls, x: Tensor, y: Tensor) -> Self | None:
+    def fitted(cls, x: Tensor, y: Tensor, age: Tensor) -> Self | None:
         """Regress changes on columns.
 
-        One that serves a few wild values at the cost of all others is made again with the outer
-        twentieths of all columns and changes moved to where these begin.
+        Changes of a short time are small and can be foretold well, those of a long time neither, so
+        that every example counts as much as one can tell at its age: least squares are weighted by
+        the errors of a first regression. One that serves a few wild values at the cost of all
+        others is made again with the outer twentieths of all columns and changes moved to where
+        these begin.
 
         Parameters
         ----------
         x : Tensor of shape (n, n_columns)
         y : Tensor of shape (n,)
+        age : Tensor of shape (n,)
+            Time over which a value changed.
 
         Returns
         -------
         Regression or None
             None if that serves no others either: it is best to foretell no change.
+
+        References
+        ----------
+        Aitken, A. C. (1936). On Least Squares and Linear Combination of Observations. Proceedings
+        of the Royal Society of Edinburgh 55, 42. (Weighted least squares.)
         """
-        found = cls._least(x, y)
+        first = cls._least(x, y, _precision(age, y))
+        precision = _precision(age, y - first(x))
+        found = cls._least(x, y, precision)
         if not found._is_for_few(x, y):
             return found
-        tamed = cls._least(_within(x), _within(y))
+        tamed = cls._least(_within(x), _within(y), precision)
         return None if tamed._is_for_few(x, y) else tamed
 
     @classmethod
-    def _least(cls, x: Tensor, y: Tensor) -> Self:
-        """With the least generalised cross-validation error."""
-        spread = x.std(0)
-        centre, size = x.mean(0), torch.where(spread > 1e-9, spread, 1.0)
+    def _least(cls, x: Tensor, y: Tensor, precision: Tensor) -> Self:
+        """With the least generalised cross-validation error, in units of the expected errors."""
+        share = precision**2 / (precision**2).sum()
+        centre = share @ x
+        spread = (share @ (x - centre) ** 2).sqrt()
+        size = torch.where(spread > 1e-9, spread, 1.0)
         z = standardised(x, centre, size)
-        weights = torch.cat([y.mean()[None], _ridge(z, y - y.mean())])
+        at_zero, off = share @ y, share @ z
+        scale = (share * len(y)).sqrt()
+        slopes = _ridge((z - off) * scale[:, None], (y - at_zero) * scale)
+        weights = torch.cat([(at_zero - off @ slopes)[None], slopes])
         return cls(centre, size, weights, torch.stack([y.min(), y.max()]))
 
     def __call__(self, x: Tensor) -> Tensor:
@@ -113,6 +134,17 @@ def is_for_few(n: Tensor, before: Tensor, after: Tensor) -> bool:
     low, high = _bounds(before)
     without, corrected = (n @ errors.clamp(low, high) ** 2 for errors in (before, after))
     return bool(corrected > COST * without)
+
+
+def _precision(age: Tensor, errors: Tensor) -> Tensor:
+    """One over the size (n,) of the errors at similar ages, relative to that of all."""
+    ordered = age.sort().values
+    edges = ordered[[len(age) * k // GROUPS for k in range(1, GROUPS)]]
+    group = torch.bucketize(age, edges)
+    squares = torch.zeros(GROUPS, dtype=errors.dtype, device=errors.device)
+    squares = squares.index_add(0, group, errors**2) / group.bincount(minlength=GROUPS).clamp(min=1)
+    whole = errors.square().mean()
+    return (whole / squares.clamp(min=LEAST_ERROR**2 * whole)).sqrt()[group].nan_to_num(nan=1.0)
 
 
 def _ridge(x: Tensor, y: Tensor) -> Tensor:
