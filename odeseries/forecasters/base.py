@@ -437,7 +437,8 @@ class BaseForecaster(Declared, Answering, BaseEstimator):
             asked = series[rows], times[rows], inputs[rows]
             out[rows] = self._scenario(known, *asked, answer, n, PREDICT_QUERIES)
             # A path that can't be followed to a far query says nothing of the nearer ones.
-            lost = rows[np.isnan(out[rows]).any((1, 2))]
+            companions = np.bincount(series[rows], minlength=len(panel))[series[rows]] > 1
+            lost = rows[np.isnan(out[rows]).any((1, 2)) & companions]
             if len(lost):
                 alone = series[lost], times[lost], inputs[lost]
                 out[lost] = self._scenario(known, *alone, answer, n, 1)
