@@ -20,8 +20,8 @@ LOOKED_AT = 2000
 """Examples among which different ones are counted."""
 GROUPS = 8
 """In which ages are told apart, with as many examples each."""
-LEAST_ERROR = 0.1
-"""Least size of errors of an age, relative to those of all."""
+LEAST_CHANGE = 0.1
+"""Least size of changes at an age, relative to that of all."""
 
 
 def n_different(x: Tensor, y: Tensor) -> int:
@@ -59,11 +59,10 @@ class Regression:
     def fitted(cls, x: Tensor, y: Tensor, age: Tensor) -> Self | None:
         """Regress changes on columns.
 
-        Changes of a short time are small and can be foretold well, those of a long time neither, so
-        that every example counts as much as one can tell at its age: least squares are weighted by
-        the errors of a first regression. One that serves a few wild values at the cost of all
-        others is made again with the outer twentieths of all columns and changes moved to where
-        these begin.
+        Changes in a short time are small, those in a long time large, so that least squares would
+        serve these alone: they are weighted by the changes at similar ages. One that serves a few
+        wild values at the cost of all others is made again with the outer twentieths of all columns
+        and changes moved to where these begin.
 
         Parameters
         ----------
@@ -82,8 +81,7 @@ class Regression:
         Aitken, A. C. (1936). On Least Squares and Linear Combination of Observations. Proceedings
         of the Royal Society of Edinburgh 55, 42. (Weighted least squares.)
         """
-        first = cls._least(x, y, _precision(age, y))
-        precision = _precision(age, y - first(x))
+        precision = _precision(age, y)
         found = cls._least(x, y, precision)
         if not found._is_for_few(x, y):
             return found
@@ -92,7 +90,7 @@ class Regression:
 
     @classmethod
     def _least(cls, x: Tensor, y: Tensor, precision: Tensor) -> Self:
-        """With the least generalised cross-validation error, in units of the expected errors."""
+        """With the least generalised cross-validation error, in units of the expected changes."""
         share = precision**2 / (precision**2).sum()
         centre = share @ x
         spread = (share @ (x - centre) ** 2).sqrt()
@@ -136,15 +134,15 @@ def is_for_few(n: Tensor, before: Tensor, after: Tensor) -> bool:
     return bool(corrected > COST * without)
 
 
-def _precision(age: Tensor, errors: Tensor) -> Tensor:
-    """One over the size (n,) of the errors at similar ages, relative to that of all."""
+def _precision(age: Tensor, changes: Tensor) -> Tensor:
+    """One over the size (n,) of the changes at similar ages, relative to that of all."""
     ordered = age.sort().values
     edges = ordered[[len(age) * k // GROUPS for k in range(1, GROUPS)]]
     group = torch.bucketize(age, edges)
-    squares = torch.zeros(GROUPS, dtype=errors.dtype, device=errors.device)
-    squares = squares.index_add(0, group, errors**2) / group.bincount(minlength=GROUPS).clamp(min=1)
-    whole = errors.square().mean()
-    return (whole / squares.clamp(min=LEAST_ERROR**2 * whole)).sqrt()[group].nan_to_num(nan=1.0)
+    count = group.bincount(minlength=GROUPS).clamp(min=1)
+    squares = torch.zeros_like(count, dtype=changes.dtype).index_add(0, group, changes**2) / count
+    whole = changes.square().mean()
+    return (whole / squares.clamp(min=LEAST_CHANGE**2 * whole)).sqrt()[group].nan_to_num(nan=1.0)
 
 
 def _ridge(x: Tensor, y: Tensor) -> Tensor:
