@@ -28,7 +28,7 @@ def test_a_planted_effect_is_found() -> None:
 
 
 def test_examples_count_by_how_much_values_change_at_their_age() -> None:
-    """Noise that grows with the age leaves a small effect half the error that it had else."""
+    """Noise that grows with the age leaves a small effect less than half its error."""
     x, y = drawn(1000, 0.0)
     y, age = y / 10, torch.arange(1, 1001, dtype=torch.float64).flip(0) / 1000
     noise = torch.randn(1000, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
