@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+AUTO = "auto"
 N_TIMES = 100
 N_SHOWN = 12
 HISTORY_SHOWN = 5  # horizons
@@ -78,7 +79,11 @@ def _add_forecast(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--id", help="column of the series' ids")
     parser.add_argument("--target", nargs="+", help="columns to forecast; default all others")
     parser.add_argument("--horizon", help="how far: 730D, 36h, or a number for numeric times")
-    parser.add_argument("--model", default="latent_ode", help="forecaster (default latent_ode)")
+    parser.add_argument(
+        "--model",
+        default="latent_ode",
+        help="forecaster (default latent_ode), or auto: tries all, and averages the good ones",
+    )
     parser.add_argument("--dynamics", help="dynamics of the latent state (default the model's)")
     parser.add_argument(
         "--coverage", type=_probability, default=0.9, help="of the intervals (default 0.9)"
@@ -101,14 +106,13 @@ def _probability(text: str) -> float:
 
 def _forecast(args: argparse.Namespace) -> None:
     """Fit on everything and forecast a horizon past the end."""
-    from odeseries import plugins
     from odeseries.frames import future_times
 
     _check_files(args)
     data = _bundled(args.dataset) if args.dataset else _own(args)
     horizon = _horizon(args, data)
     times = future_times(data, horizon, n=args.times)
-    forecaster: Any = plugins.get("forecaster", args.model)
+    forecaster = _forecaster(args.model)
     chosen = _dynamics(args, forecaster)
     model = forecaster(horizon, random_state=args.seed, verbose=sys.stderr.isatty(), **chosen)
     model.fit(data)
@@ -122,6 +126,13 @@ def _forecast(args: argparse.Namespace) -> None:
         coverages = sorted({0.5, args.coverage})
         _plot(args.plot, data, median, model.predict_interval(times, coverage=coverages))
         print(f"Picture: {args.plot}")
+
+
+def _forecaster(name: str) -> Any:
+    """The forecaster of a name; ``auto`` tries all."""
+    from odeseries import AutoForecaster, plugins
+
+    return AutoForecaster if name == AUTO else plugins.get("forecaster", name)
 
 
 def _dynamics(args: argparse.Namespace, forecaster: type) -> dict[str, str]:
@@ -194,8 +205,6 @@ def _bundled(name: str) -> pd.Series | pd.DataFrame:
 
 def _own(args: argparse.Namespace) -> pd.DataFrame:
     """The user's file."""
-    if args.time is None:
-        raise DataError("Name the column of the times: --time COL.")
     return read_table(args.file, args.time, args.id, args.target)
 
 

@@ -27,7 +27,7 @@ DAYS = (19000101, 21001231)  # whole numbers that are days, if all are
 
 
 def read_table(
-    file: Path, time: str, id_: str | None = None, target: Sequence[str] | None = None
+    file: Path, time: str | None, id_: str | None = None, target: Sequence[str] | None = None
 ) -> pd.DataFrame:
     """Targets of a CSV file under their times, or under (id, time).
 
@@ -35,8 +35,8 @@ def read_table(
     ----------
     file : Path
         With a header.
-    time : str
-        Column of the times: dates or numbers.
+    time : str or None
+        Column of the times: dates or numbers; None is refused with the columns that there are.
     id_ : str, optional
         Column of the series' ids.
     target : sequence of str, optional
@@ -54,6 +54,9 @@ def read_table(
     if not file.is_file():
         raise DataError(f"There is no file {file}.")
     frame = _read(file)
+    if time is None:
+        columns = ", ".join(map(repr, frame.columns))
+        raise DataError(f"Name the column of the times: --time COL, one of {columns}.")
     keys = [time] if id_ is None else [id_, time]
     targets = target or _others(frame, keys, file)
     named = [*keys, *targets]
