@@ -109,7 +109,10 @@ def _forecast(args: argparse.Namespace) -> None:
     from odeseries.frames import future_times
 
     _check_files(args)
-    data = _bundled(args.dataset) if args.dataset else _own(args)
+    if args.dataset:
+        data = _bundled(args.dataset)
+    else:
+        data = read_table(args.file, args.time, args.id, args.target)
     horizon = _horizon(args, data)
     times = future_times(data, horizon, n=args.times)
     forecaster = _forecaster(args.model)
@@ -201,11 +204,6 @@ def _bundled(name: str) -> pd.Series | pd.DataFrame:
     }
     data = loaders[name]()
     return data.iloc[-DATASET_ROWS.get(name, len(data)) :]
-
-
-def _own(args: argparse.Namespace) -> pd.DataFrame:
-    """The user's file."""
-    return read_table(args.file, args.time, args.id, args.target)
 
 
 def _horizon(args: argparse.Namespace, data: pd.Series | pd.DataFrame) -> Any:

@@ -130,7 +130,6 @@ class ODERNNEncoder(Encoder):
         """Encode, one row at a time, each with its own gap; a negative one goes back in time."""
         if path is not None:
             return self._plainly(rows.transpose(0, 1), gaps, length, path)
-        gaps = self._followed(gaps)
         if torch.is_grad_enabled():
             return self._read(rows, gaps, length)
         # Rows of a batch know nothing of one another, and what is kept of a part is let go.
@@ -150,8 +149,8 @@ class ODERNNEncoder(Encoder):
         def plainly(rows: Tensor) -> Tensor:
             return self._plainly(rows, gaps, length, None)
 
-        method = (self.solver, self.solver_params)
-        reader = reader_of(self.dynamics, method, self.cell, rows, gaps, length, plainly)
+        method, followed = (self.solver, self.solver_params), self._followed(gaps)
+        reader = reader_of(self.dynamics, method, self.cell, rows, followed, length, plainly)
         if reader is not None:
             out = read(reader, rows, self.dynamics, self.cell)
             if bool(torch.isfinite(out.detach()).all()):

@@ -81,13 +81,18 @@ def steps(solver: str, problem: Problem) -> int:
     return 40 if solver == "dopri5" or problem is LOGISTIC else 80
 
 
+def observed_order(solver: str, problem: Problem, direction: int) -> float:
+    """Of the error at the ends in steps of given lengths."""
+    times, n_steps = private_times(direction), steps(solver, problem)
+    coarse, fine = (at_ends(solver, problem, times, n) for n in (n_steps, 2 * n_steps))
+    return math.log2(coarse / fine)
+
+
 @pytest.mark.parametrize("direction", [1, -1])
 @pytest.mark.parametrize(("solver", "problem"), ORDERS, ids=lambda x: getattr(x, "name", x))
 def test_observed_order_is_the_stated_one(solver: str, problem: Problem, direction: int) -> None:
     """Halving the steps divides the error by 2^order within 0.2 powers, forward and backward."""
-    times, n_steps = private_times(direction), steps(solver, problem)
-    coarse, fine = (at_ends(solver, problem, times, n) for n in (n_steps, 2 * n_steps))
-    observed = math.log2(coarse / fine)
+    observed = observed_order(solver, problem, direction)
     assert observed == pytest.approx(get("solver", solver).order, abs=0.2)
 
 

@@ -10,14 +10,14 @@ what companions do to a row.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from odeseries.errors import SolverError
 from odeseries.interfaces import Solver
-from odeseries.plugins import get
 from odeseries.solvers import solve
 from tests import sde_problems as sde
 from tests import test_gradients as ways
@@ -30,7 +30,6 @@ from tests.ode_problems import IVPS, STIFF
 from tests.problems import PROBLEMS, Problem
 
 F64 = torch.float64
-DIRECTIONS = (1, -1)
 
 
 def span(values: list[float]) -> str:
@@ -42,34 +41,17 @@ def orders() -> None:
     """Observed orders over all problems and both directions."""
     print("## Observed orders: 4 problems, forward and backward, 3 rows with times of their own")
     for solver in fixed.OWN:
-        print(f"{solver}: {span([between(solver, p, d) for p in PROBLEMS for d in DIRECTIONS])}")
+        print(f"{solver}: {span(both_ways(partial(fixed.observed_order, solver), PROBLEMS))}")
     for solver in adaptive.ADAPTIVE:
         problems = [problem for name, problem in adaptive.ORDERS if name == solver]
-        print(f"{solver}: {span([at_ends(solver, p, d) for p in problems for d in DIRECTIONS])}")
+        print(f"{solver}: {span(both_ways(partial(adaptive.observed_order, solver), problems))}")
     paired = [symplectic.paired(problem) for problem in PROBLEMS]
-    print(
-        f"leapfrog: {span([between('leapfrog', p, d, 'max') for p in paired for d in DIRECTIONS])}"
-    )
+    print(f"leapfrog: {span(both_ways(symplectic.observed_order, paired))}")
 
 
-def between(solver: str, problem: Problem, direction: int, norm: str = "rms") -> float:
-    """Order at private times on and between the steps."""
-    times = fixed.private_times(direction)
-    right = problem.solution(times)
-    coarse, fine = (
-        solve(problem.field, problem.y0, times, solver=solver, n_steps=n).ys - right
-        for n in (80, 160)
-    )
-    if norm == "max":
-        return math.log2(float(coarse.abs().max() / fine.abs().max()))
-    return math.log2(float(coarse.norm() / fine.norm()))
-
-
-def at_ends(solver: str, problem: Problem, direction: int) -> float:
-    """Order of an adaptive method's tableau in steps of given lengths."""
-    times, n_steps = fixed.private_times(direction), adaptive.steps(solver, problem)
-    coarse, fine = (adaptive.at_ends(solver, problem, times, n) for n in (n_steps, 2 * n_steps))
-    return math.log2(coarse / fine)
+def both_ways(order: Callable[[Problem, int], float], problems: list[Problem]) -> list[float]:
+    """Orders on problems, forward and backward."""
+    return [order(problem, direction) for problem in problems for direction in (1, -1)]
 
 
 def agreement() -> None:
@@ -130,47 +112,18 @@ def energy() -> None:
 def paths() -> None:
     """Strong orders and laws of stochastic paths."""
     print("\n## Stochastic paths: strong orders at irregular times, 25 to 100 steps")
-    for solver, dynamics in (
-        ("euler_maruyama", sde.Geometric(1)),
-        ("milstein", sde.Geometric(1)),
-        ("milstein", sde.ScalarGeometric(1)),
-        ("stochastic_heun", sde.StratonovichGeometric(1)),
-    ):
-        ito = dynamics.sde_type == "ito"
-        drift = dynamics.mu - (dynamics.sigma**2 / 2 if ito else 0)
-        coarse, fine = (stochastic.strong_error(dynamics, drift, solver, n) for n in (25, 100))
-        found = (torch.log2(coarse[2:] / fine[2:]) / 2).tolist()
-        stated = get("solver", solver).order
-        print(f"{solver}, {type(dynamics).__name__}: {span(found)}; stated {stated}")
+    for solver, dynamics, stated in stochastic.STRONG:
+        found = span(stochastic.strong_orders(solver, dynamics).tolist())
+        print(f"{solver}, {type(dynamics).__name__}: {found}; stated {stated}")
     print("variances less what they should be, in standard errors:")
-    for name, off in (("Brownian motion", brownian()), ("Ornstein-Uhlenbeck", stationary())):
-        print(f"{name}: {', '.join(f'{x:+.2f}' for x in off)}")
+    brownian, stationary = stochastic.brownian_variances(), stochastic.stationary_variances()[1:]
+    for name, off in (("Brownian motion", brownian), ("Ornstein-Uhlenbeck", stationary)):
+        print(f"{name}: {', '.join(f'{x:+.2f}' for x in off.tolist())}")
     times = torch.tensor([0.0, 2999.5])
     ys = solve(sde.Brownian(1), torch.zeros(500, 1), times, **stochastic.EM, step=1.0, seed=0)
     spread = float(ys.ys[:, 1].std()) / math.sqrt(2999.5)
     taken = int(ys.stats.accepted.max())
     print(f"3,000 steps: {taken} taken, spread {spread:.3f} of what it should be")
-
-
-def brownian() -> list[float]:
-    """Of Brownian motion at irregular times."""
-    times = stochastic.IRREGULAR
-    w = solve(sde.Brownian(1), torch.zeros(20_000, 1), times, **stochastic.EM, n_steps=3, seed=2)
-    variance = w.ys[..., 0].double().var(0)[1:]
-    found: list[float] = ((variance / times[1:] - 1) / math.sqrt(2 / 20_000)).tolist()
-    return found
-
-
-def stationary() -> list[float]:
-    """Of an Ornstein-Uhlenbeck process at private irregular times, by steps of 0.01."""
-    n, generator = 10_000, torch.Generator().manual_seed(0)
-    times = torch.rand(n, 3, generator=generator, dtype=F64).sort(1).values * 3 + 3
-    times = torch.cat([torch.zeros(n, 1, dtype=F64), times], 1)
-    start = 0.5 / math.sqrt(2) * torch.randn(n, 1, generator=generator, dtype=F64)
-    dynamics = sde.OrnsteinUhlenbeck(1, theta=1.0, sigma=0.5)
-    ys = solve(dynamics, start, times, **stochastic.EM, step=0.01, seed=4).ys[:, 1:, 0]
-    found: list[float] = ((ys.var(0) / 0.125 - 1) / math.sqrt(2 / n)).tolist()
-    return found
 
 
 def rows() -> None:
