@@ -6,7 +6,7 @@ the package's own functions save among them. Live bytes are the most that the st
 had at one time, from the solve to the end of the way back. Peaks of the resident memory
 (``ru_maxrss``) are those of a fresh process that solves and goes back, less that of one without
 the solve, the median of three. Both first look up the method, evaluate the field and go back, so
-that what is loaded for that is in both.
+that what is loaded for that is in both. That of a process that does neither is printed too.
 """
 
 from __future__ import annotations
@@ -97,11 +97,12 @@ def measured(way: str, steps: str, meter: str, rows: int) -> dict[str, float]:
 
     begun = time.process_time()
     accepted = 0.0
-    plugins.get("solver", "dopri5")
-    slope = dynamics(times[:1], y0)
-    torch.autograd.grad(slope, y0, torch.ones_like(slope))
+    if way != "bare":
+        plugins.get("solver", "dopri5")
+        slope = dynamics(times[:1], y0)
+        torch.autograd.grad(slope, y0, torch.ones_like(slope))
     live, tolerance = Live(), TOLERANCES[steps]
-    if way != "control":
+    if way in WAYS:
         kept_meter = torch.autograd.graph.saved_tensors_hooks(pack, _same)
         with live if meter == "live" else nullcontext():
             with kept_meter if meter == "kept" else nullcontext():
@@ -140,8 +141,11 @@ def apart(way: str, steps: str, meter: str, rows: int) -> dict[str, float]:
 
 def table(ways: list[str], rows: int) -> None:
     """Print a row for every way and number of steps."""
-    control = statistics.median(apart("control", "few", "peak", rows)["peak"] for _ in range(RUNS))
-    print(f"{rows} rows; control: {control / 2**20:.1f} MiB")
+    bare, control = (
+        statistics.median(apart(way, "few", "peak", rows)["peak"] for _ in range(RUNS))
+        for way in ("bare", "control")
+    )
+    print(f"{rows} rows; control: {control / 2**20:.1f} MiB, without the field {bare / 2**20:.1f}")
     print("| gradient | accepted steps | kept, KiB | live, KiB | peak, MiB | CPU seconds |")
     print("|---|---|---|---|---|---|")
     for way in ways:
@@ -161,7 +165,7 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=64)
     parser.add_argument("--ways", nargs="+", choices=WAYS, default=[*WAYS])
-    parser.add_argument("--way", choices=[*WAYS, "control"])
+    parser.add_argument("--way", choices=[*WAYS, "control", "bare"])
     parser.add_argument("--steps", choices=list(TOLERANCES), default="few")
     parser.add_argument("--meter", choices=["kept", "live", "peak"], default="peak")
     given = parser.parse_args()
